@@ -1,0 +1,186 @@
+"""What staff see of people: users, invitations, the audit trail."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
+
+from accounts.forms import InvitationForm
+from accounts.models import AuditEvent, Invitation, User
+from accounts.origin import Origin
+from accounts.services import invitations as services
+from accounts.services.invitations import InvitationIsDead
+from accounts.services.tenants import set_user_active
+from accounts.staff import Act, ActRefused, ReadOnlyAdmin, StaffAdmin
+
+
+def _resend(request: HttpRequest, invitation: Invitation) -> Any:
+    try:
+        services.resend_invitation(
+            invitation_id=invitation.pk,
+            actor=request.user,  # type: ignore[arg-type]
+            origin=Origin.of(request),
+        )
+    except InvitationIsDead:
+        raise ActRefused(_("It was accepted or revoked meanwhile.")) from None
+    return _("A new link is on its way; the old one is dead.")
+
+
+def _revoke(request: HttpRequest, invitation: Invitation) -> Any:
+    try:
+        services.revoke_invitation(
+            invitation_id=invitation.pk,
+            actor=request.user,  # type: ignore[arg-type]
+            origin=Origin.of(request),
+        )
+    except InvitationIsDead:
+        raise ActRefused(_("It was accepted or revoked meanwhile.")) from None
+    return _("Revoked: the link is dead.")
+
+
+def _is_open(invitation: Invitation) -> bool:
+    return not invitation.accepted_at and not invitation.revoked_at
+
+
+@admin.register(Invitation)
+class InvitationAdmin(StaffAdmin):
+    """**Invite operator**, **Resend**, **Revoke**."""
+
+    form = InvitationForm
+    list_display = ["email", "username", "for_whom", "state", "sent_at", "expires_at", "mail"]
+    list_select_related = ["tenant"]
+    list_filter = ["tenant"]
+    search_fields = ["email", "username"]
+    acts = [
+        Act("resend", _("Resend"), _resend, offered=_is_open),
+        Act("revoke", _("Revoke"), _revoke, offered=_is_open, is_dangerous=True),
+    ]
+    readonly_fields = [
+        "email",
+        "username",
+        "name",
+        "for_whom",
+        "state",
+        "invited_by",
+        "sent_at",
+        "expires_at",
+        "accepted_at",
+        "revoked_at",
+        "mail",
+    ]
+
+    @admin.display(description=_("for"))
+    def for_whom(self, invitation: Invitation) -> str:
+        """Tenant and role, or staff."""
+        if invitation.tenant is None:
+            return str(_("staff"))
+        return f"{invitation.tenant} · {invitation.get_role_display()}"
+
+    @admin.display(description=_("state"))
+    def state(self, invitation: Invitation) -> str:
+        """Pending, accepted, revoked, expired."""
+        return str(invitation.state.label)
+
+    @admin.display(description=_("mail"))
+    def mail(self, invitation: Invitation) -> str:
+        """Whether the mail went out, and why not."""
+        if not invitation.mail_error:
+            return str(_("sent"))
+        return str(_("not sent: %(error)s. Resend it.") % {"error": invitation.mail_error})
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What was sent is sent; a row is looked at and acted on."""
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """All of them, once it is there."""
+        return self.readonly_fields if obj else []
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What is asked for a new one; what is shown of one that is there."""
+        asked = ["tenant", "role", "email", "username", "name"]
+        return [(None, {"fields": self.readonly_fields if obj else asked})]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """**Invite operator**."""
+        return super().add_view(
+            request, form_url, {"title": _("Invite operator"), **(extra_context or {})}
+        )
+
+    def save_model(self, request: HttpRequest, obj: Invitation, form: Any, change: bool) -> None:
+        """Invite by the service, which mails and records."""
+        sent = services.invite(
+            actor=request.user,  # type: ignore[arg-type]
+            origin=Origin.of(request),
+            **form.cleaned_data,
+        )
+        obj.pk = sent.invitation.pk
+
+    def response_add(
+        self, request: HttpRequest, obj: Invitation, post_url_continue: Any = None
+    ) -> HttpResponse:
+        """To the invitation, where it says whether its mail went out."""
+        messages.success(
+            request, _("Invited %(email)s. The link is good for 72 hours.") % {"email": obj.email}
+        )
+        return redirect("admin:accounts_invitation_change", obj.pk)
+
+
+def _set_active(request: HttpRequest, user: User, *, is_active: bool) -> None:
+    if user.pk == request.user.pk:
+        raise ActRefused(_("Not yourself."))
+    set_user_active(
+        user_id=user.pk,
+        is_active=is_active,
+        actor=request.user,  # type: ignore[arg-type]
+        origin=Origin.of(request),
+    )
+
+
+def _disable(request: HttpRequest, user: User) -> Any:
+    _set_active(request, user, is_active=False)
+    return _("Disabled; every session is over.")
+
+
+def _enable(request: HttpRequest, user: User) -> Any:
+    _set_active(request, user, is_active=True)
+    return _("Enabled.")
+
+
+@admin.register(User)
+class UserAdmin(ReadOnlyAdmin):
+    """People. They come by invitation, and their passwords are their own."""
+
+    list_display = ["username", "email", "name", "is_staff", "is_active", "last_login"]
+    list_filter = ["is_staff", "is_active", "memberships__tenant"]
+    search_fields = ["username", "email", "name"]
+    fields = ["username", "email", "name", "tenants", "is_staff", "is_active", "last_login"]
+    readonly_fields = fields
+    acts = [
+        Act("disable", _("Disable"), _disable, offered=lambda u: u.is_active, is_dangerous=True),
+        Act("enable", _("Enable"), _enable, offered=lambda u: not u.is_active),
+    ]
+
+    @admin.display(description=_("tenants"))
+    def tenants(self, user: User) -> str:
+        """Each with the role there."""
+        memberships = user.memberships.select_related("tenant")
+        return ", ".join(f"{m.tenant} ({m.get_role_display()})" for m in memberships) or "–"
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    """What happened, across tenants, newest first."""
+
+    list_display = ["at", "action", "actor_name", "target_type", "target_name", "address"]
+    list_filter = ["action"]
+    search_fields = ["actor_name", "target_name"]
+    date_hierarchy = "at"
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """A row's history is a link to its events."""
+        return lookup == "target_id" or super().lookup_allowed(lookup, value, request)

@@ -1,0 +1,16 @@
+"""The app that knows who, and Django's admin with our site in it."""
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+
+class AccountsConfig(AppConfig):
+    """Who: tenants, users, sessions, audit."""
+
+    name = "accounts"
+
+
+class StaffConfig(AdminConfig):
+    """Django's admin with our site in the place of its own."""
+
+    default_site = "accounts.staff.StaffSite"

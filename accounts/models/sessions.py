@@ -1,0 +1,53 @@
+"""Sessions as rows, so that a user can see and end them, and the state between password and code."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from portal.lib import clock
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    """Questions about many sessions."""
+
+    def live(self) -> "SessionQuerySet":
+        """Those that have not reached their end."""
+        return self.filter(expires_at__gt=clock.now())
+
+
+class Session(models.Model):
+    """One signed-in browser. The row holds a hash of the cookie: a dump opens no session."""
+
+    id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    key_hash = models.BinaryField(primary_key=True, max_length=32)
+    data = models.TextField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="sessions"
+    )
+    signed_in_at = models.DateTimeField(null=True)
+    proved_at = models.DateTimeField(null=True)
+    last_seen_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField(db_index=True)
+    address = models.GenericIPAddressField(null=True)
+    agent = models.CharField(max_length=300, blank=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class PendingSignIn(models.Model):
+    """Somebody whose password was right and whose code is still to come: so far, nobody.
+
+    A row and not session data, because five tries are only five when they are counted in SQL.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=clock.now)
+    tries = models.PositiveSmallIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,1 @@
+"""Acts: each a verb with its actor, its origin and its record, in one transaction."""

@@ -1,0 +1,85 @@
+"""What people do to their own account: password, second factor, preferences, sessions."""
+
+from django.db import transaction
+
+from accounts.audit import record
+from accounts.models import Action, Authenticator, Session, User
+from accounts.models.users import new_session_token
+from accounts.origin import Origin
+from accounts.services.signing_in import take_code
+
+
+@transaction.atomic
+def change_password(*, user: User, password: str, origin: Origin) -> None:
+    """Set the password and end every session; the caller keeps its own by `keep_this_session`.
+
+    The forms have checked the current password and the new one's strength.
+    """
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    end_all_sessions(user)
+    record(Action.PASSWORD_CHANGED, actor=user, origin=origin, target=user)
+
+
+@transaction.atomic
+def begin_enrolment(*, user: User) -> Authenticator | None:
+    """A fresh authenticator that waits for its first code; None if a confirmed one is there.
+
+    An unconfirmed one neither asks nor opens, so starting again simply replaces it.
+    """
+    User.objects.select_for_update().get(pk=user.pk)
+    if has_second_factor(user):
+        return None
+    device = Authenticator.objects.filter(user=user, confirmed=False).first()
+    device = device or Authenticator(user=user, confirmed=False, name="TOTP")
+    device.set_new_secret()
+    device.save()
+    return device
+
+
+def waiting_authenticator(user: User) -> Authenticator | None:
+    """The user's own authenticator that waits for its first code."""
+    return Authenticator.objects.filter(user=user, confirmed=False).first()
+
+
+def has_second_factor(user: User) -> bool:
+    """Is a confirmed authenticator there?"""
+    return Authenticator.objects.filter(user=user, confirmed=True).exists()
+
+
+@transaction.atomic
+def confirm_enrolment(*, user: User, code: str, origin: Origin) -> bool:
+    """Turn 2FA on with the first code. Every session ends but the caller's."""
+    device = Authenticator.objects.select_for_update().filter(user=user, confirmed=False).first()
+    if device is None or has_second_factor(user) or not device.verify_token(code):
+        return False
+    device.confirmed = True
+    device.save(update_fields=["confirmed"])
+    end_all_sessions(user)
+    record(Action.AUTHENTICATOR_ENABLED, actor=user, origin=origin, target=user)
+    return True
+
+
+@transaction.atomic
+def disable_second_factor(*, user: User, code: str, origin: Origin) -> bool:
+    """Turn 2FA off with a code; the form has checked the password. Every other session ends."""
+    if not take_code(user=user, code=code):
+        return False
+    Authenticator.objects.filter(user=user).delete()
+    end_all_sessions(user)
+    record(Action.AUTHENTICATOR_DISABLED, actor=user, origin=origin, target=user)
+    return True
+
+
+@transaction.atomic
+def change_preferences(*, user: User, language: str, time_zone: str, theme: str) -> None:
+    """Language, zone and theme: no security act, so no event."""
+    user.language, user.time_zone, user.theme = language, time_zone, theme
+    user.save(update_fields=["language", "time_zone", "theme"])
+
+
+def end_all_sessions(user: User) -> None:
+    """Delete the user's rows, and make whatever cookie is left worthless."""
+    user.session_token = new_session_token()
+    user.save(update_fields=["session_token"])
+    Session.objects.filter(user=user).delete()

@@ -1,0 +1,112 @@
+"""The session store: rows of `accounts.Session`, found by the hash of the cookie.
+
+Sessions end twelve hours after signing in, whatever happens in between: Django's own engine would
+push the end with every save.
+"""
+
+import datetime as dt
+from typing import Any
+
+from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.db import IntegrityError, transaction
+
+from accounts.models import Session
+from portal.lib import clock
+from portal.lib.crypto import digest
+
+LIFETIME = dt.timedelta(hours=12)
+# Somebody between password and code, or a form filled before signing in: nobody yet.
+ANONYMOUS_LIFETIME = dt.timedelta(minutes=30)
+
+
+class SessionStore(SessionBase):
+    """Django's session interface over our table."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+
+    def load(self) -> dict[str, Any]:
+        """The data of a live session; an empty one, and no key, for anything else."""
+        row = self._row()
+        if row is None:
+            self._session_key = None
+            return {}
+        data: dict[str, Any] = self.decode(row.data)
+        return data
+
+    def exists(self, session_key: str) -> bool:
+        """Is there a row of that cookie?"""
+        return Session.objects.filter(key_hash=digest(session_key)).exists()
+
+    def create(self) -> None:
+        """A new, empty session with a key of its own."""
+        while True:
+            self._session_key = self._get_new_session_key()
+            try:
+                self.save(must_create=True)
+            except CreateError:
+                continue
+            self.modified = True
+            return
+
+    def save(self, must_create: bool = False) -> None:
+        """Write the row. UpdateError if it is gone: a session that was ended stays ended."""
+        if self.session_key is None:
+            self.create()
+            return
+        data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
+        columns = self._columns(data)
+        key_hash = digest(self.session_key)
+        if must_create:
+            try:
+                with transaction.atomic():
+                    Session.objects.create(key_hash=key_hash, **columns)
+            except IntegrityError:
+                raise CreateError from None
+        elif not Session.objects.filter(key_hash=key_hash).update(**columns):
+            raise UpdateError
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Remove the row of that cookie, or of this session."""
+        key = session_key or self.session_key
+        if key:
+            Session.objects.filter(key_hash=digest(key)).delete()
+
+    def get_expiry_date(self, **_: Any) -> dt.datetime:
+        """Twelve hours after signing in; it never moves."""
+        if signed_in_at := self.get("signed_in_at"):
+            return dt.datetime.fromisoformat(signed_in_at) + LIFETIME
+        return clock.now() + ANONYMOUS_LIFETIME
+
+    def get_expiry_age(self, **_: Any) -> int:
+        """Seconds until then."""
+        return max(0, int((self.get_expiry_date() - clock.now()).total_seconds()))
+
+    def get_expire_at_browser_close(self) -> bool:
+        """No: the cookie carries its end."""
+        return False
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Delete what has ended: for the worker."""
+        Session.objects.filter(expires_at__lte=clock.now()).delete()
+
+    def _row(self) -> Session | None:
+        if self.session_key is None:
+            return None
+        row = Session.objects.filter(key_hash=digest(self.session_key)).first()
+        if row is not None and row.expires_at <= clock.now():
+            row.delete()
+            return None
+        return row
+
+    def _columns(self, data: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "data": self.encode(data),
+            "user_id": data.get("_auth_user_id"),
+            "signed_in_at": data.get("signed_in_at"),
+            "proved_at": data.get("proved_at"),
+            "address": data.get("address"),
+            "agent": data.get("agent", ""),
+            "expires_at": self.get_expiry_date(),
+        }

@@ -1,0 +1,165 @@
+"""The panel at /staff/: Django's admin, for staff with a verified second factor and nobody else."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import login_not_required, tenant_not_required
+from portal.lib.http import answers
+
+# What Django's admin brings and this panel does not: passwords are the people's own affair.
+_DROPPED = {"password_change", "password_change_done", "autocomplete", "view_on_site", "logout"}
+
+
+class StaffSite(admin.AdminSite):
+    """One rule for every page: staff, active, and the second factor proved in this session."""
+
+    site_title = _("Staff")
+    site_header = _("Staff")
+    index_title = _("What staff look after")
+    enable_nav_sidebar = False
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """ASVS 5.0 6.3.3."""
+        user = request.user
+        return bool(user.is_active and user.is_staff and request.session.get("has_second_factor"))
+
+    def admin_view(
+        self, view: Callable[..., HttpResponse], cacheable: bool = False
+    ) -> Callable[..., HttpResponse]:
+        """Staff have no tenant, and the panel needs none."""
+        return tenant_not_required(super().admin_view(view, cacheable))
+
+    @property
+    def urls(self) -> tuple[list[URLPattern | URLResolver], str, str]:
+        """Without what the panel does not offer."""
+        kept = [url for url in self.get_urls() if getattr(url, "name", None) not in _DROPPED]
+        return kept, "admin", self.name
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Whoever may not come in: members are refused, staff enrol, strangers sign in."""
+        if not request.user.is_authenticated:
+            return redirect("accounts:sign_in")
+        if not request.user.is_staff:
+            raise PermissionDenied
+        if self.has_permission(request):
+            return redirect("admin:index")
+        return redirect("staff_profile:two_factor_enable")
+
+    login = login_not_required(tenant_not_required(login))  # type: ignore[assignment,type-var]
+
+
+class Act:
+    """A button on a row's page: a POST of its own, with a word and a sentence for its success."""
+
+    def __init__(
+        self,
+        name: str,
+        label: Any,
+        run: Callable[[HttpRequest, Any], Any],
+        *,
+        offered: Callable[[Any], bool],
+        is_dangerous: bool = False,
+    ) -> None:
+        self.name = name
+        self.label = label
+        self.run = run
+        self.offered = offered
+        self.is_dangerous = is_dangerous
+
+
+class ActRefused(Exception):
+    """The act cannot be done any more; the message says why."""
+
+
+class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows are looked at; what changes them are acts with a service behind each. Nothing is deleted."""
+
+    acts: list[Act] = []
+    actions = None
+    change_form_template = "admin/staff_change_form.html"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Things end by an act (revoked, suspended, disabled); their history stays."""
+        return False
+
+    # The audit trail says what happened, from the services; the admin's own log would say it twice.
+    def log_addition(self, *args: Any) -> Any:
+        """Not kept."""
+
+    def log_change(self, *args: Any) -> Any:
+        """Not kept."""
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """The audit trail of the row."""
+        return redirect(f"{reverse('admin:accounts_auditevent_changelist')}?target_id={object_id}")
+
+    def get_urls(self) -> list[URLPattern]:
+        """The acts' addresses before Django's own."""
+        meta = self.model._meta
+        own = [
+            path(
+                f"<uuid:object_id>/{act.name}",
+                self.admin_site.admin_view(answers("POST")(self._view_of(act))),
+                name=f"{meta.app_label}_{meta.model_name}_{act.name}",
+            )
+            for act in self.acts
+        ]
+        return own + super().get_urls()
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Put the row's acts beside its form."""
+        obj = kwargs.get("obj")
+        meta = self.model._meta
+        context["acts"] = [
+            {
+                "label": act.label,
+                "is_dangerous": act.is_dangerous,
+                "url": reverse(
+                    f"admin:{meta.app_label}_{meta.model_name}_{act.name}", args=[obj.pk]
+                ),
+            }
+            for act in self.acts
+            if obj is not None and act.offered(obj)
+        ]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _view_of(self, act: Act) -> Callable[..., HttpResponseBase]:
+        def view(request: HttpRequest, object_id: uuid.UUID) -> HttpResponseBase:
+            obj: models.Model | None = self.get_object(request, str(object_id))
+            if obj is None:
+                return self._get_obj_does_not_exist_redirect(  # type: ignore[attr-defined,no-any-return]
+                    request, self.opts, str(object_id)
+                )
+            try:
+                messages.success(request, act.run(request, obj))
+            except ActRefused as refused:
+                messages.error(request, str(refused))
+            meta = self.model._meta
+            return redirect(f"admin:{meta.app_label}_{meta.model_name}_change", object_id)
+
+        return view
+
+
+class ReadOnlyAdmin(StaffAdmin):
+    """Rows that are only looked at."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """They come into being elsewhere."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """They are not edited."""
+        return False

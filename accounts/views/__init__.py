@@ -1,0 +1,1 @@
+"""HTTP for accounts: parse, act, answer. One URL, one act."""

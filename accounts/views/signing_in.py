@@ -1,0 +1,107 @@
+"""Signing in and out, and the tenant switcher."""
+
+import uuid
+from typing import Any
+
+from django.contrib import auth
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+
+from accounts.access import PortalRequest, login_not_required, tenant_not_required
+from accounts.audit import record
+from accounts.entrance import enter, home, safe_next
+from accounts.forms import CodeForm, SignInForm
+from accounts.models import Action, User
+from accounts.origin import Origin
+from accounts.services import signing_in as services
+from accounts.services.signing_in import Outcome
+from portal.lib.http import answers
+
+
+@sensitive_post_parameters("password")
+@login_not_required
+@tenant_not_required
+@answers("GET", "POST")
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Username and password. Whoever is signed in already is sent home."""
+    wanted = safe_next(request, request.POST.get("next", request.GET.get("next", "")))
+    if isinstance(request.user, User):
+        return redirect(wanted or home(request.user))
+    form = SignInForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        user = services.check_password(
+            typed=form.cleaned_data["username"],
+            password=form.cleaned_data["password"],
+            origin=Origin.of(request),
+        )
+        if user is not None:
+            return _after_password(request, user, wanted)
+        form.add_error(None, _("Username or password is wrong."))
+    context = {
+        "form": form,
+        "next": wanted,
+        "has_ended": "ended" in request.GET,
+        "is_again": "again" in request.GET,
+    }
+    return render(request, "accounts/sign_in.html", context)
+
+
+def _after_password(request: HttpRequest, user: User, wanted: str) -> HttpResponse:
+    pending = services.begin_second_step(user=user)
+    if pending is None:
+        enter(request, user, has_second_factor=False)
+        return redirect(wanted or home(user))
+    request.session.flush()
+    request.session["pending_sign_in"] = str(pending.pk)
+    request.session["next"] = wanted
+    return redirect("accounts:code")
+
+
+@login_not_required
+@tenant_not_required
+@answers("GET", "POST")
+def code(request: HttpRequest) -> HttpResponse:
+    """The second step. Between password and code one is nobody."""
+    pending_id = request.session.get("pending_sign_in")
+    if pending_id is None:
+        return redirect("accounts:sign_in")
+    form = CodeForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        step = services.check_code(
+            pending_id=uuid.UUID(pending_id),
+            code=form.cleaned_data["code"],
+            origin=Origin.of(request),
+        )
+        if step.outcome is Outcome.RIGHT and step.user is not None:
+            wanted = request.session.get("next", "")
+            enter(request, step.user, has_second_factor=True)
+            return redirect(wanted or home(step.user))
+        if step.outcome is Outcome.OVER:
+            request.session.flush()
+            return redirect(f"{reverse('accounts:sign_in')}?again=1")
+        form.add_error("code", _("This code is wrong or was used already. Wait for the next one."))
+    return render(request, "accounts/code.html", {"form": form})
+
+
+@login_not_required
+@tenant_not_required
+@answers("POST")
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session and delete its row."""
+    if isinstance(request.user, User):
+        record(Action.LOGOUT, actor=request.user, origin=Origin.of(request), target=request.user)
+    auth.logout(request)
+    return redirect("accounts:sign_in")
+
+
+@answers("POST")
+def tenant_switch(request: PortalRequest) -> HttpResponse:
+    """Make another of one's tenants the current one; a stranger's is left alone."""
+    wanted: Any = request.POST.get("tenant", "")
+    if any(wanted in {m.tenant.slug, str(m.tenant_id)} for m in request.memberships):
+        chosen = next(m for m in request.memberships if wanted in {m.tenant.slug, str(m.tenant_id)})
+        request.session["tenant"] = str(chosen.tenant_id)
+    return redirect("overview")

@@ -1,0 +1,126 @@
+"""What staff see of tenants: opening, renaming, suspending, and the contract."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Tenant
+from accounts.origin import Origin
+from accounts.services.tenants import rename_tenant, set_tenant_active
+from accounts.staff import Act, StaffAdmin
+from apikeys.forms import ContractForm
+from apikeys.models import Contract
+from apikeys.services import change_contract, open_tenant
+
+
+def _set_active(request: HttpRequest, tenant: Tenant, *, is_active: bool) -> None:
+    set_tenant_active(
+        tenant_id=tenant.pk,
+        is_active=is_active,
+        actor=request.user,  # type: ignore[arg-type]
+        origin=Origin.of(request),
+    )
+
+
+def _suspend(request: HttpRequest, tenant: Tenant) -> Any:
+    _set_active(request, tenant, is_active=False)
+    return _("Suspended: its keys open nothing, its members cannot sign in.")
+
+
+def _reactivate(request: HttpRequest, tenant: Tenant) -> Any:
+    _set_active(request, tenant, is_active=True)
+    return _("Active again.")
+
+
+@admin.register(Tenant)
+class TenantAdmin(StaffAdmin):
+    """Tenants. The slug is set once; suspending is an act."""
+
+    list_display = ["name", "slug", "is_active", "created_at"]
+    search_fields = ["name", "slug"]
+    acts = [
+        Act("suspend", _("Suspend"), _suspend, offered=lambda t: t.is_active, is_dangerous=True),
+        Act("reactivate", _("Reactivate"), _reactivate, offered=lambda t: not t.is_active),
+    ]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Slug and name of a new one; afterwards the name can be changed."""
+        if obj is None:
+            return ["slug", "name"]
+        return ["name", "slug", "state", "created_at", "contract_link", "invite_link"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """All but the name, once it is there."""
+        return [name for name in self.get_fields(request, obj) if obj and name != "name"]
+
+    @admin.display(description=_("active"), boolean=True)
+    def is_active(self, tenant: Tenant) -> bool:
+        """For the list."""
+        return tenant.is_active
+
+    @admin.display(description=_("state"))
+    def state(self, tenant: Tenant) -> str:
+        """In words."""
+        return str(_("active") if tenant.is_active else _("suspended"))
+
+    @admin.display(description=_("contract"))
+    def contract_link(self, tenant: Tenant) -> SafeString:
+        """The way to its terms."""
+        url = reverse("admin:apikeys_contract_change", args=[tenant.pk])
+        return format_html('<a href="{}">{}</a>', url, _("Scopes, sports, limits"))
+
+    @admin.display(description=_("people"))
+    def invite_link(self, tenant: Tenant) -> SafeString:
+        """The way to a new invitation into it."""
+        url = reverse("admin:accounts_invitation_add")
+        return format_html('<a href="{}?tenant={}">{}</a>', url, tenant.pk, _("Invite operator"))
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        """By the services, which record."""
+        actor: Any = request.user
+        origin = Origin.of(request)
+        if change:
+            if "name" in form.changed_data:
+                stored = Tenant.objects.get(pk=obj.pk)
+                rename_tenant(tenant=stored, name=obj.name, actor=actor, origin=origin)
+            return
+        opened = open_tenant(slug=obj.slug, name=obj.name, actor=actor, origin=origin)
+        obj.pk = opened.pk
+
+    def response_add(
+        self, request: HttpRequest, obj: Tenant, post_url_continue: Any = None
+    ) -> HttpResponse:
+        """To the tenant, where the contract and the first invitation are one click away."""
+        messages.success(request, _("%(name)s is open.") % {"name": obj.name})
+        return redirect("admin:accounts_tenant_change", obj.pk)
+
+
+@admin.register(Contract)
+class ContractAdmin(StaffAdmin):
+    """Terms. They come with the tenant and are edited here."""
+
+    form = ContractForm
+    list_display = ["tenant", "limit_rpm", "max_keys", "max_streams"]
+    list_select_related = ["tenant"]
+    search_fields = ["tenant__name", "tenant__slug"]
+    fields = ["bundles", "scopes", "sports", "limit_rpm", "max_keys", "max_streams"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Every tenant has one from the start."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Contract, form: Any, change: bool) -> None:
+        """By the service, which records and takes the keys along."""
+        terms = {name: form.cleaned_data[name] for name in ContractForm.Meta.fields}
+        change_contract(
+            tenant=obj.tenant,
+            actor=request.user,  # type: ignore[arg-type]
+            origin=Origin.of(request),
+            terms=terms,
+        )

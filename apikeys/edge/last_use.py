@@ -1,0 +1,81 @@
+"""When and from where each key was last let in: noted in memory, written in batches."""
+
+import asyncio
+import datetime as dt
+import logging
+import uuid
+from itertools import islice
+
+from apikeys.edge.database import Database, DatabaseAway
+from portal.lib import clock
+from portal.lib.address import Address
+from portal.lib.redact import redacted
+
+FLUSH_SECONDS = 3  # with WRITE_SECONDS, at most five seconds behind
+WRITE_SECONDS = 2
+MOST_NOTED = 100_000  # keys; while nothing can be written, further ones are not noted
+BATCH = 5_000  # keys a statement
+
+_WRITE = """
+INSERT INTO apikeys_keyuse AS known (key_id, last_used_at, last_address)
+SELECT key.id, noted.at, noted.address::inet
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::text[]) AS noted (key_id, at, address)
+JOIN apikeys_apikey AS key ON key.id = noted.key_id
+ORDER BY key.id
+FOR KEY SHARE OF key
+ON CONFLICT (key_id) DO UPDATE
+SET last_used_at = excluded.last_used_at, last_address = excluded.last_address
+WHERE known.last_used_at < excluded.last_used_at
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class LastUse:
+    """The last use of each key since it was last written.
+
+    Several processes may write about one key: the later use stays, whoever writes last. A key
+    that is deleted before its use is written is left out.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._noted: dict[uuid.UUID, tuple[dt.datetime, str | None]] = {}
+        self._flushing: asyncio.Task[None] | None = None
+
+    def note(self, key_id: uuid.UUID, address: Address | None) -> None:
+        """The key was let in just now, from that address."""
+        if len(self._noted) < MOST_NOTED or key_id in self._noted:
+            self._noted[key_id] = (clock.now(), str(address) if address else None)
+
+    def open(self) -> None:
+        """Begin to write every few seconds."""
+        self._flushing = asyncio.create_task(self._flush_for_ever())
+
+    async def close(self) -> None:
+        """Write what is noted, if that can be done in time."""
+        if self._flushing:
+            self._flushing.cancel()
+            await asyncio.wait({self._flushing})
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is noted; what cannot be written is kept for the next time."""
+        while self._noted:
+            batch = dict(islice(self._noted.items(), BATCH))
+            times, addresses = zip(*batch.values(), strict=True)
+            try:
+                await self._database.ask(
+                    _WRITE, [list(batch), list(times), list(addresses)], seconds=WRITE_SECONDS
+                )
+            except DatabaseAway as away:
+                _log.warning("The last use of keys is not written yet: %s", redacted(str(away)))
+                return
+            for key_id, use in batch.items():
+                if self._noted[key_id] is use:  # else it was used again while this was written
+                    del self._noted[key_id]
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()

@@ -1,0 +1,1 @@
+"""HTTP for API keys: parse, act, answer. One URL, one act."""

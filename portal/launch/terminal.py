@@ -1,0 +1,8 @@
+"""What the three commands say. Standard output is for results, so all of this is on the other."""
+
+import sys
+
+
+def say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()

@@ -1,0 +1,118 @@
+"""What every answer of the pages goes through: a record, headers, and a refusal of rubbish."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from accounts.origin import Origin
+from portal.lib.redact import redacted
+
+logger = logging.getLogger("portal.requests")
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+METHODS = {"GET", "HEAD", "POST"}
+LONGEST_PATH = 2048
+# Charsets that Django would decode forms with; utf-7 and utf-16 make a 500 of plain Django.
+_CHARSET = re.compile(r"charset\s*=\s*\"?\s*([^\s;\"]+)", re.IGNORECASE)
+_CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+
+
+class RequestRecord:
+    """A request id on every answer, and one redacted line a request: no query, no invite token."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer, then write the line."""
+        request.request_id = uuid.uuid4().hex  # type: ignore[attr-defined]
+        began = time.perf_counter()
+        response = self._get_response(request)
+        response.headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        if not request.path.startswith(settings.STATIC_URL):
+            logger.info(
+                "%s %s %s %d ms %s %s",
+                request.method,
+                redacted(request.path).encode("unicode_escape").decode("ascii"),
+                response.status_code,
+                (time.perf_counter() - began) * 1000,
+                Origin.of(request).address or "-",
+                request.request_id,  # type: ignore[attr-defined]
+            )
+        return response
+
+
+class SecurityHeaders:
+    """The policy on every answer, errors too; pages are kept by nobody."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Add what is missing."""
+        response = self._get_response(request)
+        headers = response.headers
+        headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        headers["X-Frame-Options"] = "DENY"
+        headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
+        headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        if not headers.get("Cache-Control"):
+            headers["Cache-Control"] = "no-store"
+        return response
+
+
+class RefuseRubbish:
+    """4xx for what no page here takes, before anything reads it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Refuse, or pass on."""
+        status = _why_refused(request)
+        if status is None:
+            return self._get_response(request)
+        response = render(request, "errors/refused.html", {"status": status}, status=status)
+        if status == 405:
+            response.headers["Allow"] = ", ".join(sorted(METHODS))
+        return response
+
+
+def _why_refused(request: HttpRequest) -> int | None:
+    """The status of the refusal; None for what may pass."""
+    if request.method not in METHODS:
+        return 405
+    if len(request.path) > LONGEST_PATH or "\x00" in request.path:
+        return 400
+    if _length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        return 413
+    named = _CHARSET.search(request.META.get("CONTENT_TYPE", ""))
+    if named and named[1].lower() not in _CHARSETS:
+        return 415
+    return None
+
+
+def _length(request: HttpRequest) -> int:
+    text = request.META.get("CONTENT_LENGTH") or "0"
+    return int(text) if text.isascii() and text.isdigit() else 0

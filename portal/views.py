@@ -1,0 +1,165 @@
+"""Where two apps meet on one page: overview, help, health, and the pages of errors."""
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import resolve, reverse
+from django.utils.translation import gettext as _
+
+from accounts.access import PortalRequest, login_not_required, tenant_not_required
+from accounts.middleware import attach_tenant
+from accounts.services.self_service import has_second_factor
+from apikeys.models import ApiKey
+from apikeys.services import KEY_ROLES
+from portal.lib.http import answers
+
+
+@answers("GET")
+def overview(request: PortalRequest) -> HttpResponse:
+    """The first page: what is still to be done."""
+    keys = list(
+        ApiKey.objects.for_tenant(request.tenant)
+        .select_related("use")
+        .order_by(F("use__last_used_at").desc(nulls_last=True))
+    )
+    latest_use = keys[0] if keys and hasattr(keys[0], "use") else None
+    steps = _first_steps(request, has_key=bool(keys), has_called=latest_use is not None)
+    return render(request, "portal/overview.html", {"steps": steps, "latest_use": latest_use})
+
+
+def _first_steps(
+    request: PortalRequest, *, has_key: bool, has_called: bool
+) -> list[dict[str, Any]]:
+    """The checklist of a new operator. What is not for one's role is said to be somebody else's."""
+    may_make_keys = request.membership.role in KEY_ROLES
+    return [
+        {
+            "label": _("Turn on two-factor authentication"),
+            "url": reverse("profile:two_factor_enable"),
+            "is_done": has_second_factor(request.user),
+            "hint": _("A stolen password then opens nothing."),
+        },
+        {
+            "label": _("Make an API key"),
+            "url": reverse("apikeys:key_new") if may_make_keys else "",
+            "is_done": has_key,
+            "hint": _("Every call to the feed carries one.")
+            if may_make_keys
+            else _("An owner or a developer of your team does this."),
+        },
+        {
+            "label": _("Make the first call"),
+            "url": reverse("apikeys:key_list"),
+            "is_done": has_called,
+            "hint": _("curl -H 'X-API-Key: …' %(url)s")
+            % {"url": f"{settings.FEED_BASE_URL}/v1/whoami"},
+        },
+    ]
+
+
+@login_not_required
+@tenant_not_required
+@answers("GET")
+def help_page(request: HttpRequest) -> HttpResponse:
+    """**Getting help**: whom to write to. Open to those who cannot sign in, too."""
+    return render(request, "portal/help.html", {"layout": _layout(request)})
+
+
+@login_not_required
+@tenant_not_required
+@answers("GET")
+def root(request: HttpRequest) -> HttpResponse:
+    """The portal lives under /client/."""
+    return redirect(reverse("overview"))
+
+
+@login_not_required
+@tenant_not_required
+@answers("GET")
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process is up."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@login_not_required
+@tenant_not_required
+@answers("GET")
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Postgres can be reached and is migrated; else 503, and which of the two."""
+    try:
+        executor = MigrationExecutor(connections["default"])
+        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError:
+        return _not_ready("Postgres cannot be reached")
+    if waiting:
+        return _not_ready("migrations are waiting")
+    return HttpResponse("ready\n", content_type="text/plain")
+
+
+def _not_ready(reason: str) -> HttpResponse:
+    return HttpResponse(f"{reason}\n", content_type="text/plain", status=503)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400 as a page of the portal."""
+    return _error_page(request, "errors/refused.html", 400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403: signed in, but not for this role."""
+    return _error_page(request, "errors/403.html", 403)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404, the same for what never was and for what is another tenant's."""
+    return _error_page(request, "errors/404.html", 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500; 503 when the database is away, which is nobody's mistake and passes.
+
+    The page asks nothing of the session or the database, which may be what is broken.
+    """
+    context: dict[str, Any] = {"request_id": getattr(request, "request_id", "")}
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError):
+        response = HttpResponse(_plain("errors/unavailable.html", context), status=503)
+        response.headers["Retry-After"] = "5"
+        return response
+    return HttpResponse(_plain("errors/500.html", context), status=500)
+
+
+def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403 for a CSRF token that is missing or out of date: friendly, and not a dead end."""
+    match = resolve(request.path)
+    back = request.path if getattr(match.func, "answers_get", False) else ""
+    return _error_page(request, "errors/stale_form.html", 403, back=back)
+
+
+def _error_page(request: HttpRequest, template: str, status: int, **context: Any) -> HttpResponse:
+    """An error in the frame that the person is in: the portal's, or the entrance's."""
+    try:
+        context["layout"] = _layout(request)
+    except DatabaseError:
+        context["layout"] = "base_entrance.html"
+    return render(request, template, {**context, "status": status}, status=status)
+
+
+def _layout(request: HttpRequest) -> str:
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return "base_entrance.html"
+    attach_tenant(request)
+    return "base.html"
+
+
+def _plain(template: str, context: dict[str, Any]) -> str:
+    provider = {"name": settings.PROVIDER_NAME, "b2b_email": settings.PROVIDER_EMAIL}
+    return render_to_string(template, {**context, "provider": provider})
