@@ -81,7 +81,7 @@ class ActRefused(Exception):
 
 
 class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows are looked at; what changes them are acts with a service behind each. Nothing is deleted."""
+    """Rows are looked at; acts, with a service behind each, change them. Nothing is deleted."""
 
     acts: list[Act] = []
     actions = None

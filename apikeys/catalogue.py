@@ -1,4 +1,4 @@
-"""Scopes and bundles, read once from `data/scopes.json`, the project's copy of the provider's list."""
+"""Scopes and bundles, read once from `data/scopes.json`, a copy of the provider's list."""
 
 import json
 from collections.abc import Iterable

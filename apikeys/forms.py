@@ -1,7 +1,7 @@
 """What a person types about a key, and what staff write into a contract."""
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils.html import format_html
@@ -55,8 +55,7 @@ class NewKeyForm(_KeyForm):
 
     def __init__(self, *args: Any, contract: Contract, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        scopes = self.fields["scopes"]
-        assert isinstance(scopes, forms.MultipleChoiceField)
+        scopes = cast(forms.MultipleChoiceField, self.fields["scopes"])
         scopes.choices = [(code, _scope_label(code)) for code in contract.scopes]
         scopes.initial = list(contract.scopes)
         self.fields["nonce"].initial = uuid.uuid4
@@ -115,12 +114,10 @@ class ContractForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        chosen = self.fields["bundles"], self.fields["scopes"]
-        assert all(isinstance(field, forms.MultipleChoiceField) for field in chosen)
-        chosen[0].choices = [(code, code) for code in bundles()]  # type: ignore[attr-defined]
-        chosen[1].choices = [  # type: ignore[attr-defined]
-            (code, _scope_label(code)) for code in contract_scopes()
-        ]
+        shorthands = cast(forms.MultipleChoiceField, self.fields["bundles"])
+        shorthands.choices = [(code, code) for code in bundles()]
+        scopes = cast(forms.MultipleChoiceField, self.fields["scopes"])
+        scopes.choices = [(code, _scope_label(code)) for code in contract_scopes()]
 
     def clean(self) -> dict[str, Any]:
         """The scopes of the bundles and the picked ones; a bundle brings what it requires."""

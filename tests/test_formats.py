@@ -191,11 +191,10 @@ def test_each_format_has_the_weight_of_the_most_specific_range_that_covers_it(
     assert (chosen and chosen.value) == expected
 
 
-@given(st.text("abc/*;=q0.1 ", max_size=40), st.sampled_from([JSON, XML, TEXT_XML]))
+@given(st.text("abc/;=q0.1 ", max_size=40), st.sampled_from([JSON, XML, TEXT_XML]))
 def test_a_range_that_covers_none_of_ours_changes_nothing(rubbish: str, asked: Format) -> None:
-    """Whether it can be parsed or not. (A lone `*/*` would be a range of ours.)"""
-    accept = f"{asked.value}, {rubbish.replace('*/*', '')}"
-    assert negotiate([accept]) is asked
+    """Whether it can be parsed or not."""
+    assert negotiate([f"{asked.value}, {rubbish}"]) is asked
 
 
 def test_a_very_long_header_is_read_to_its_end() -> None:

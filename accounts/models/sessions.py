@@ -1,4 +1,4 @@
-"""Sessions as rows, so that a user can see and end them, and the state between password and code."""
+"""Sessions as rows, so that a user can see and end them; and the state before the code."""
 
 import uuid
 

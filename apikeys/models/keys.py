@@ -112,7 +112,7 @@ class ApiKeySecret(models.Model):
 
 
 class KeyUse(models.Model):
-    """When and from where a key was last let in: apart from the key, whose changes are announced."""
+    """When and from where a key was last let in: apart from the key, whose changes are told."""
 
     key = models.OneToOneField(
         ApiKey, primary_key=True, on_delete=models.CASCADE, related_name="use"
