@@ -24,7 +24,7 @@ __all__ = [
 class PortalRequest(HttpRequest):
     """A request of somebody signed in, as the middleware leaves it: for annotations alone."""
 
-    user: User  # type: ignore[assignment]
+    user: User
     tenant: Tenant
     membership: Membership
     memberships: list[Membership]

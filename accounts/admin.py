@@ -159,7 +159,7 @@ class UserAdmin(ReadOnlyAdmin):
     list_filter = ["is_staff", "is_active", "memberships__tenant"]
     search_fields = ["username", "email", "name"]
     fields = ["username", "email", "name", "tenants", "is_staff", "is_active", "last_login"]
-    readonly_fields = fields
+    readonly_fields = ["tenants"]
     acts = [
         Act("disable", _("Disable"), _disable, offered=lambda u: u.is_active, is_dangerous=True),
         Act("enable", _("Enable"), _enable, offered=lambda u: not u.is_active),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.sessions.exceptions import SessionInterrupted
@@ -70,7 +71,7 @@ class LoginRequired(LoginRequiredMiddleware):
         self._end_if_over(request)
         return super().process_view(request, view_func, view_args, view_kwargs)
 
-    def handle_no_permission(
+    def handle_no_permission(  # type: ignore[override] # Django's own always redirects
         self, request: HttpRequest, view_func: Callable[..., Any]
     ) -> HttpResponseBase:
         """401 for scripts; people go to the login page and come back after it."""
@@ -81,7 +82,7 @@ class LoginRequired(LoginRequiredMiddleware):
         query = {}
         if request.method in {"GET", "HEAD"}:
             query["next"] = request.get_full_path()
-        if request.COOKIES.get(request.session.cookie_name):
+        if request.COOKIES.get(settings.SESSION_COOKIE_NAME):
             query["ended"] = "1"
         target = reverse("accounts:sign_in")
         return redirect(f"{target}?{urlencode(query)}" if query else target)

@@ -49,7 +49,7 @@ class TenantAdmin(StaffAdmin):
         Act("reactivate", _("Reactivate"), _reactivate, offered=lambda t: not t.is_active),
     ]
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Slug and name of a new one; afterwards the name can be changed."""
         if obj is None:
             return ["slug", "name"]

@@ -70,7 +70,8 @@ def create_key(
     contract = Contract.objects.select_for_update().get(tenant=tenant)
     spent, is_new = FormNonce.objects.get_or_create(user=actor, nonce=nonce)
     if not is_new:
-        raise FormAlreadySent(ApiKey.objects.for_tenant(tenant).filter(pk=spent.result).first())
+        made = ApiKey.objects.for_tenant(tenant)
+        raise FormAlreadySent(made.filter(pk=spent.result).first() if spent.result else None)
     if ApiKey.objects.for_tenant(tenant).live().count() >= contract.max_keys:
         raise TooManyKeys
     key = ApiKey.objects.create(

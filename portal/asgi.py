@@ -7,7 +7,7 @@ behind a bridge of threads, which is twice as fast as Django's own ASGI (docs/de
 import asyncio
 import string
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
@@ -21,7 +21,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-pages: Any = WSGIMiddleware(pages_wsgi, workers=env_int("PAGE_THREADS", 8, least=1))
+pages: Any = WSGIMiddleware(cast(Any, pages_wsgi), workers=env_int("PAGE_THREADS", 8, least=1))
 
 BODY_BYTES = 1024 * 1024  # the largest form; the pages answer 413 above it
 BODY_SECONDS = 15

@@ -6,6 +6,7 @@ django-otp's own TOTPDevice keeps the secret in the clear and has no room for ci
 import re
 import secrets
 from functools import lru_cache
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -33,6 +34,8 @@ class Authenticator(TimestampMixin, Device):  # type: ignore[misc]
     encrypted_secret = models.TextField(editable=False)
     # The step of the last code taken; nothing at or below it is taken again (RFC 6238 §5.2).
     last_step = models.BigIntegerField(default=-1, editable=False)
+
+    objects: ClassVar[models.Manager["Authenticator"]] = models.Manager()
 
     class Meta:
         constraints = [

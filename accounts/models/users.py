@@ -52,7 +52,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(username__iexact=username)
 
 
-class User(AbstractBaseUser):
+class User(AbstractBaseUser):  # type: ignore[django-manager-missing] # django-otp is untyped
     """A person; may belong to several tenants, or be staff and belong to none."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -53,7 +53,11 @@ def listen_address() -> Address:
 
 def uses_own_postgres() -> bool:
     """Whether the embedded Postgres is wanted: no other one was named."""
-    return not os.environ.get("DATABASE_URL")
+    if os.environ.get("DATABASE_URL"):
+        return False
+    if os.environ.get("DATABASE_OWNER_URL"):
+        raise LaunchError("DATABASE_OWNER_URL is set, and DATABASE_URL is not: set both or none.")
+    return True
 
 
 def django_environment(
@@ -71,7 +75,8 @@ def django_environment(
     if server:
         made["DATABASE_URL"] = server.url(APPLICATION)
         made["DATABASE_OWNER_URL"] = server.url(OWNER)
-    given = {name: value for name, value in os.environ.items() if value}
+    # Empty is not given: `SECRET_KEY= bin/run` means the one that was drawn.
+    given = {name: value for name, value in os.environ.items() if value or name not in made}
     return made | given | {"PORTAL_ENV": DEVELOPMENT, "PORTAL_HOME": str(home)}
 
 

@@ -22,7 +22,7 @@ from portal.lib.processes import Pause, Signals, Stopped, run_in_foreground
 
 def main(caller: Path, arguments: list[str]) -> int:
     """The command's exit code, or no return: where nothing is to be ended, it replaces us."""
-    if os.environ.get("PORTAL_ENV", DEVELOPMENT) != DEVELOPMENT:
+    if (os.environ.get("PORTAL_ENV") or DEVELOPMENT) != DEVELOPMENT:
         _become(arguments, caller, os.environ)
     home = Home(home_folder(caller))
     # The port of the server that runs, or ran last, is the one that links should have.
