@@ -117,8 +117,8 @@ class _Lane:
             except Exception as error:
                 await self._disconnect()
                 if is_fresh and not question.answer.done():
-                    reason = f"{type(error).__name__}: {error}".strip()
-                    question.answer.set_exception(DatabaseAway(reason))
+                    reason = f"{type(error).__name__}: {error}"
+                    question.answer.set_exception(DatabaseAway(" ".join(reason.split())))
             else:
                 if not question.answer.done():
                     question.answer.set_result(rows)

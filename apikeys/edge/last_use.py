@@ -42,6 +42,7 @@ class LastUse:
         self._database = database
         self._noted: dict[uuid.UUID, tuple[dt.datetime, str | None]] = {}
         self._flushing: asyncio.Task[None] | None = None
+        self._is_behind = False
 
     def note(self, key_id: uuid.UUID, address: Address | None) -> None:
         """The key was let in just now, from that address."""
@@ -69,8 +70,11 @@ class LastUse:
                     _WRITE, [list(batch), list(times), list(addresses)], seconds=WRITE_SECONDS
                 )
             except DatabaseAway as away:
-                _log.warning("The last use of keys is not written yet: %s", redacted(str(away)))
+                if not self._is_behind:
+                    _log.warning("The last use of keys is not written: %s", redacted(str(away)))
+                self._is_behind = True
                 return
+            self._is_behind = False
             for key_id, use in batch.items():
                 if self._noted[key_id] is use:  # else it was used again while this was written
                     del self._noted[key_id]
