@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
     }
     settings.DATABASES["default"]["OPTIONS"].pop("pool", None)
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns where it is not
 
 
 @pytest.fixture(scope="session")

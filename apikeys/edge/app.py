@@ -110,7 +110,7 @@ class Door:
             if message["type"] == "lifespan.startup":
                 _set_up_logging()
                 try:
-                    self._open()
+                    await self._open().database.warm_up()
                 except SettingError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return

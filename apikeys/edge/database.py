@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 LANES = 4
 MOST_WAITING = 1000  # questions; one more is given up at once
-PATIENCE_SECONDS = 0.2  # leaves 50 ms of the 250 in which a call must be answered
+PATIENCE_SECONDS = 0.2  # of the 250 ms in which a call must be answered
 STATEMENT_MILLISECONDS = 800  # by Postgres itself, so that no backend waits on after we have left
 STUCK_SECONDS = 1.0  # then the connection is given up: Postgres would have ended the statement
 CONNECT_SECONDS = 1.0
@@ -50,10 +50,15 @@ class Database:
         self._lanes: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
-        """Start the lanes in the running event loop."""
+        """Start the lanes in the running event loop. Each connects for its first question."""
         self._lanes = [
             asyncio.create_task(_Lane(self._conninfo).run(self._questions)) for _ in range(LANES)
         ]
+
+    async def warm_up(self) -> None:
+        """Let all lanes connect now, so that no caller waits for it; in a second at the most."""
+        first = [self.ask("SELECT 1", seconds=CONNECT_SECONDS) for _ in range(LANES)]
+        await asyncio.gather(*first, return_exceptions=True)
 
     async def close(self) -> None:
         """End the lanes and their connections, within a second."""

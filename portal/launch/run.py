@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -139,25 +139,36 @@ def _postgres(home: Home, secrets: Secrets, pause: Pause) -> Iterator[Server | N
 def _prepare(environment: Mapping[str, str], pause: Pause) -> dict[str, str]:
     """Brings database and static files up to date; gives the demo's links by name."""
     say("Preparing the database …")
-    _manage(["migrate", "--no-input", "--verbosity=0"], environment, pause)
-    _manage(["collectstatic", "--no-input", "--verbosity=0"], environment, pause)
-    output = _manage(["demo"], environment, pause)
+    quietly = ["--no-input", "--verbosity=0"]
+    # Beside the others: it is the slowest, and needs no database.
+    with _django(["collectstatic", *quietly], environment, pause) as collectstatic:
+        with _django(["migrate", *quietly], environment, pause) as migrate:
+            migrate()
+        with _django(["demo"], environment, pause) as demo:
+            output = demo()
+        collectstatic()
     return dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
 
 
-def _manage(arguments: list[str], environment: Mapping[str, str], pause: Pause) -> str:
-    """Runs one of Django's commands; its standard output. What it complains of is shown."""
+@contextmanager
+def _django(
+    arguments: list[str], environment: Mapping[str, str], pause: Pause
+) -> Iterator[Callable[[], str]]:
+    """Starts one of Django's commands; calling what is given waits for its end and its output."""
     with tempfile.TemporaryFile() as output:
         command = manage_command(sys.executable, arguments)
         child = start(command, env=environment, cwd=ROOT, stdout=output)
+
+        def finish() -> str:
+            if wait(child, pause):
+                raise LaunchError(f"manage.py {arguments[0]} failed; what it said is above.")
+            output.seek(0)
+            return output.read().decode()
+
         try:
-            code = wait(child, pause)
+            yield finish
         finally:
             stop(child, (signal.SIGTERM, 5))
-        if code:
-            raise LaunchError(f"manage.py {arguments[0]} failed; what it said is above.")
-        output.seek(0)
-        return output.read().decode()
 
 
 @contextmanager
