@@ -18,6 +18,7 @@ __all__ = [
     "require_role",
     "role_required",
     "tenant_not_required",
+    "under_own_roof",
 ]
 
 
@@ -34,6 +35,20 @@ def tenant_not_required(view: View) -> View:
     """The view is about oneself or about nobody: it needs no tenant, so staff may use it."""
     view.tenant_required = False  # type: ignore[attr-defined]
     return view
+
+
+def under_own_roof(view: View) -> View:
+    """One's own account: members have it under `/client/`, staff under `/staff/`; else 403."""
+
+    @wraps(view)
+    def guarded(request: PortalRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        match = request.resolver_match
+        is_staffs = match is not None and match.namespace == "staff_profile"
+        if is_staffs != request.user.is_staff:
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return tenant_not_required(guarded)  # type: ignore[return-value]
 
 
 def role_required(*roles: Role) -> Callable[[View], View]:

@@ -45,7 +45,7 @@ class CodeForm(forms.Form):
     code = forms.CharField(
         label=_("Authentication code"),
         max_length=64,
-        help_text=_("The six digits that your authenticator app shows now."),
+        help_text=_("The six digits that your authenticator app shows now, or a recovery code."),
         widget=forms.TextInput(
             attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "class": "code"}
         ),
@@ -54,6 +54,21 @@ class CodeForm(forms.Form):
     def clean_code(self) -> str:
         """Spaces, with which apps print codes, do not count. The rest is the authenticator's."""
         return str(self.cleaned_data["code"]).replace(" ", "")
+
+
+class ConfirmItIsYouForm(forms.Form):
+    """Password, and a code where 2FA is on. Whether they are right, the caller finds out."""
+
+    wrong_password = _("This is not your password.")
+    wrong_code = _("This code is wrong or was used already. Wait for the next one.")
+
+    password = _password_field(_("Password"), "current-password")
+    code = CodeForm.base_fields["code"]
+
+    def __init__(self, *args: Any, needs_code: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not needs_code:
+            del self.fields["code"]
 
 
 class NewPasswordForm(forms.Form):

@@ -74,18 +74,8 @@ class LoginRequired(LoginRequiredMiddleware):
     def handle_no_permission(  # type: ignore[override] # Django's own always redirects
         self, request: HttpRequest, view_func: Callable[..., Any]
     ) -> HttpResponseBase:
-        """401 for scripts; people go to the login page and come back after it."""
-        if _is_script(request):
-            return JsonResponse(
-                {"detail": "Sign in first.", "login": reverse("accounts:sign_in")}, status=401
-            )
-        query = {}
-        if request.method in {"GET", "HEAD"}:
-            query["next"] = request.get_full_path()
-        if request.COOKIES.get(settings.SESSION_COOKIE_NAME):
-            query["ended"] = "1"
-        target = reverse("accounts:sign_in")
-        return redirect(f"{target}?{urlencode(query)}" if query else target)
+        """See `ask_to_sign_in`."""
+        return ask_to_sign_in(request)
 
     def _end_if_over(self, request: HttpRequest) -> None:
         """The row's own end says the same; this holds whatever pushed that end."""
@@ -127,10 +117,26 @@ class CurrentTenant:
             return None
         if not user.is_staff and request.tenant is None:
             auth.logout(request)
-            return redirect("accounts:sign_in")
+            is_open = not getattr(view_func, "login_required", True)
+            return None if is_open else ask_to_sign_in(request)
         if request.tenant is None and getattr(view_func, "tenant_required", True):
             raise PermissionDenied
         return None
+
+
+def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
+    """401 for scripts; people go to the login page and come back after it."""
+    if _is_script(request):
+        return JsonResponse(
+            {"detail": "Sign in first.", "login": reverse("accounts:sign_in")}, status=401
+        )
+    query = {}
+    if request.method in {"GET", "HEAD"}:
+        query["next"] = request.get_full_path()
+    if request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+        query["ended"] = "1"
+    target = reverse("accounts:sign_in")
+    return redirect(f"{target}?{urlencode(query)}" if query else target)
 
 
 def attach_tenant(request: Any) -> None:

@@ -1,7 +1,8 @@
 """The panel at /staff/: Django's admin, for staff with a verified second factor and nobody else."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin, messages
@@ -32,14 +33,29 @@ class StaffSite(admin.AdminSite):
         user = request.user
         return bool(user.is_active and user.is_staff and request.session.get("has_second_factor"))
 
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """What is made for this panel; apps of Django's own (groups) have no say here."""
+        if admin_class is not None and issubclass(admin_class, StaffAdmin):
+            super().register(model_or_iterable, admin_class, **options)
+
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Staff have no tenant, and the panel needs none."""
-        return tenant_not_required(super().admin_view(view, cacheable))
+        """`login` answers whoever may not come in."""
+        allowed = super().admin_view(view, cacheable)
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not self.has_permission(request):
+                return self.login(request)
+            response: HttpResponseBase = allowed(request, *args, **kwargs)
+            return response
+
+        return guarded
 
     @property
     def urls(self) -> tuple[list[URLPattern | URLResolver], str, str]:
-        """Without what the panel does not offer."""
+        """Without what the panel does not offer. Staff have no tenant, and it needs none."""
         kept = [url for url in self.get_urls() if getattr(url, "name", None) not in _DROPPED]
+        _need_no_tenant(kept)
         return kept, "admin", self.name
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -53,6 +69,14 @@ class StaffSite(admin.AdminSite):
         return redirect("staff_profile:two_factor_enable")
 
     login = login_not_required(tenant_not_required(login))
+
+
+def _need_no_tenant(urls: Sequence[URLPattern | URLResolver]) -> None:
+    for url in urls:
+        if isinstance(url, URLResolver):
+            _need_no_tenant(url.url_patterns)
+        elif getattr(url.callback, "tenant_required", True):
+            tenant_not_required(url.callback)
 
 
 class Act:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from accounts.limits import TooManyTries
 from accounts.origin import Origin
 from portal.lib.redact import redacted
 
@@ -79,6 +80,26 @@ class SecurityHeaders:
         headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         if not headers.get("Cache-Control"):
             headers["Cache-Control"] = "no-store"
+        return response
+
+
+class TooMany:
+    """429 with `Retry-After` for whoever tried too often: django-ratelimit has no waiting time."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Nothing before the view is known: see process_exception."""
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The page that says when to come back."""
+        if not isinstance(exception, TooManyTries):
+            return None
+        context = {"retry_after": exception.retry_after, "status": 429}
+        response = render(request, "errors/429.html", context, status=429)
+        response.headers["Retry-After"] = str(exception.retry_after)
         return response
 
 

@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "accounts.middleware.LoginRequired",
     "accounts.middleware.CurrentTenant",
+    "portal.middleware.TooMany",
 ]
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
@@ -161,6 +162,17 @@ CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "portal.views.stale_form"
 MESSAGE_STORAGE = "portal.lib.notices.NoticeStorage"
 NOTICE_COOKIE_NAME = f"{_prefix}portal_notice"
+KNOWN_BROWSER_COOKIE_NAME = f"{_prefix}portal_known"
+
+# --- Counting tries: in Redis where there is one, else in Postgres; both count atomically
+REDIS_URL = env_str("REDIS_URL", "")
+CACHES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "accounts.counters.PostgresCounters"}
+}
+# Honoured in development alone, for load tests (portal.E005).
+RATELIMIT_ENABLE = env_bool("RATELIMIT_ENABLE", default=True) or not DEVELOPMENT
 
 # --- Headers
 SECURE_SSL_REDIRECT = IS_HTTPS

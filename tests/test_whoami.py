@@ -45,6 +45,16 @@ def ask(*keys: str, door: Door | None = None, **given: Any) -> Reply:
     return run(work)
 
 
+def ask_each(key: str, calls: list[dict[str, Any]]) -> list[Reply]:
+    """Several calls with a key, one after the other."""
+
+    async def work() -> list[Reply]:
+        async with opened(Door()) as ask:
+            return [await ask(key, **given) for given in calls]
+
+    return run(work)
+
+
 def code(reply: Reply) -> tuple[int, str]:
     """Status and code, of an error in JSON."""
     return reply.status, json.loads(reply.body)["code"]
@@ -226,12 +236,13 @@ def test_the_allowlist_decides_by_the_callers_address(acme: Tenant, make_key: Ma
     key, secret = make_key(acme)
     key.allowlist = ["203.0.113.0/24", "2001:db8::/32", "::ffff:198.51.100.0/120"]
     key.save()
-    for inside in ("203.0.113.7", "::ffff:203.0.113.7", "198.51.100.9", "2001:db8::1"):
-        assert ask(secret, peer=inside).status == 200
-    for outside in ("192.0.2.1", "2001:db9::1", "rubbish", None):
-        reply = ask(secret, peer=outside)
+    inside = ["203.0.113.7", "::ffff:203.0.113.7", "198.51.100.9", "2001:db8::1"]
+    outside = ["192.0.2.1", "2001:db9::1", "rubbish", None]
+    replies = ask_each(secret, [{"peer": peer} for peer in [*inside, *outside]])
+    assert {reply.status for reply in replies[: len(inside)]} == {200}
+    for peer, reply in zip(outside, replies[len(inside) :], strict=True):
         assert code(reply) == (403, "ip_not_allowed")
-        seen = "could not be read" if outside in ("rubbish", None) else outside
+        seen = "could not be read" if peer in ("rubbish", None) else peer
         assert seen in json.loads(reply.body)["detail"]
 
 
@@ -255,9 +266,12 @@ def test_a_path_that_is_no_route_is_not_found_but_only_for_keys(
 ) -> None:
     """Strangers learn nothing about what there is."""
     _, secret = make_key(acme)
-    for path in ("/v1/", "/v1/whoami/", "//v1/whoami", "/v1/who%61mi", "/cs2/v1"):
-        assert code(ask(secret, path=path)) == (404, "not_found")
-        assert code(ask(path=path)) == (401, "key_missing")
+    paths = [
+        {"path": path}
+        for path in ("/v1/", "/v1/whoami/", "//v1/whoami", "/v1/who%61mi", "/cs2/v1", "/client/")
+    ]
+    assert {code(reply) for reply in ask_each(secret, paths)} == {(404, "not_found")}
+    assert code(ask(path="/v1/nothing")) == (401, "key_missing")
 
 
 def test_another_method_is_not_allowed_and_its_body_is_not_read(
@@ -286,13 +300,13 @@ def test_the_first_fault_in_the_table_is_the_one_told(acme: Tenant, make_key: Ma
     assert code(ask(secret, **everything_wrong)) == (403, "key_revoked")
 
 
-def test_a_thousand_calls_at_once_are_all_answered(acme: Tenant, make_key: MakeKey) -> None:
+def test_many_calls_at_once_are_all_answered(acme: Tenant, make_key: MakeKey) -> None:
     """Over a handful of connections: each 200, or 503 where its turn came too late."""
     _, secret = make_key(acme)
 
     async def work() -> list[Reply]:
         async with opened(Door()) as ask:
-            return await asyncio.gather(*[ask(secret) for _ in range(1000)])
+            return await asyncio.gather(*[ask(secret) for _ in range(200)])
 
     statuses = {reply.status for reply in run(work)}
     assert 200 in statuses and statuses <= {200, 503}

@@ -1,12 +1,14 @@
 """What people do to their own account: password, second factor, preferences, sessions."""
 
+import uuid
+
 from django.db import transaction
 
 from accounts.audit import record
-from accounts.models import Action, Authenticator, Session, User
+from accounts.models import Action, Authenticator, RecoveryCode, Session, User
 from accounts.models.users import new_session_token
 from accounts.origin import Origin
-from accounts.services.signing_in import take_code
+from accounts.services.codes import try_code
 
 
 @transaction.atomic
@@ -61,11 +63,14 @@ def confirm_enrolment(*, user: User, code: str, origin: Origin) -> bool:
 
 
 @transaction.atomic
-def disable_second_factor(*, user: User, code: str, origin: Origin) -> bool:
+def disable_second_factor(
+    *, user: User, code: str, browser: uuid.UUID | None, origin: Origin
+) -> bool:
     """Turn 2FA off with a code; the form has checked the password. Every other session ends."""
-    if not take_code(user=user, code=code):
+    if not try_code(user=user, code=code, browser=browser, origin=origin):
         return False
     Authenticator.objects.filter(user=user).delete()
+    RecoveryCode.objects.filter(user=user).delete()
     end_all_sessions(user)
     record(Action.AUTHENTICATOR_DISABLED, actor=user, origin=origin, target=user)
     return True

@@ -12,6 +12,7 @@ from accounts.audit import record
 from accounts.backends import may_sign_in
 from accounts.models import Action, Authenticator, PendingSignIn, User
 from accounts.origin import Origin
+from accounts.services.codes import try_code
 from portal.lib import clock
 
 PENDING_LIFETIME = dt.timedelta(minutes=5)
@@ -57,8 +58,13 @@ class SecondStep:
 
 
 @transaction.atomic
-def check_code(*, pending_id: uuid.UUID, code: str, origin: Origin) -> SecondStep:
-    """Take a code for a pending sign-in. Rows are locked: one code, one entry."""
+def check_code(
+    *, pending_id: uuid.UUID, code: str, browser: uuid.UUID | None, origin: Origin
+) -> SecondStep:
+    """Take a code for a pending sign-in. Rows are locked: one code, one entry.
+
+    browser: the known browser that is asking, which counts for itself; else None.
+    """
     pending = (
         PendingSignIn.objects.select_for_update(of=("self",))
         .select_related("user")
@@ -68,7 +74,7 @@ def check_code(*, pending_id: uuid.UUID, code: str, origin: Origin) -> SecondSte
     if pending is None or pending.tries >= PENDING_TRIES or not may_sign_in(pending.user):
         return SecondStep(Outcome.OVER)
     user = pending.user
-    if take_code(user=user, code=code):
+    if try_code(user=user, code=code, browser=browser, origin=origin):
         pending.delete()
         return SecondStep(Outcome.RIGHT, user)
     pending.tries += 1
@@ -76,10 +82,3 @@ def check_code(*, pending_id: uuid.UUID, code: str, origin: Origin) -> SecondSte
     record(Action.LOGIN_REFUSED, actor=None, origin=origin, target=user, step="code")
     is_over = pending.tries >= PENDING_TRIES
     return SecondStep(Outcome.OVER if is_over else Outcome.WRONG)
-
-
-@transaction.atomic
-def take_code(*, user: User, code: str) -> bool:
-    """Is it a fresh code of the user's confirmed authenticator? Spends it if so."""
-    device = Authenticator.objects.select_for_update().filter(user=user, confirmed=True).first()
-    return device is not None and device.verify_token(code)

@@ -8,6 +8,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from accounts.access import login_not_required, tenant_not_required
 from accounts.entrance import enter, home
 from accounts.forms import NewPasswordForm
+from accounts.limits import limit_invitation, remember_browser
 from accounts.models import Invitation, User
 from accounts.origin import Origin
 from accounts.services.invitations import (
@@ -27,6 +28,8 @@ from portal.lib.http import answers
 @answers("GET", "POST")
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """Show the invitation; the POST of a good password accepts it and signs in."""
+    if request.method == "POST":
+        limit_invitation(request)
     found = find_pending(token)
     if found is None:
         return dead_link(request)
@@ -51,7 +54,9 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
             )
         else:
             enter(request, user, has_second_factor=False)
-            return redirect(home(user))
+            response = redirect(home(user))
+            remember_browser(request, response, user)
+            return response
     return render(request, "accounts/invitation.html", {"form": form, "invitation": found})
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from qrcode.image.svg import SvgPathImage
 
-from accounts.access import PortalRequest, tenant_not_required
+from accounts.access import PortalRequest, under_own_roof
 from accounts.entrance import keep_this_session
 from accounts.forms import (
     ChangePasswordForm,
@@ -24,13 +24,14 @@ from accounts.forms import (
     EnableTwoFactorForm,
     PreferencesForm,
 )
+from accounts.limits import browser_id, limit_password_check
 from accounts.models import Authenticator
 from accounts.origin import Origin
 from accounts.services import self_service as services
 from portal.lib.http import answers
 
 
-@tenant_not_required
+@under_own_roof
 @answers("GET")
 def profile(request: PortalRequest) -> HttpResponse:
     """Who one is here, and the way to everything below."""
@@ -42,11 +43,12 @@ def profile(request: PortalRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters()
-@tenant_not_required
+@under_own_roof
 @answers("GET", "POST")
 def password_change(request: PortalRequest) -> HttpResponse:
     """**Change Password**: the current one and a new one."""
     request.user.context_words = [m.tenant.name for m in request.memberships]  # type: ignore[attr-defined]
+    _limit(request)
     form = ChangePasswordForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
         services.change_password(
@@ -65,12 +67,13 @@ def password_change(request: PortalRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters()
-@tenant_not_required
+@under_own_roof
 @answers("GET", "POST")
 def two_factor_enable(request: PortalRequest) -> HttpResponse:
     """**Enable 2FA**: the password first, then the code's page."""
     if services.has_second_factor(request.user):
         return redirect(_own(request, "profile:show"))
+    _limit(request)
     form = EnableTwoFactorForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
         services.begin_enrolment(user=request.user)
@@ -79,7 +82,7 @@ def two_factor_enable(request: PortalRequest) -> HttpResponse:
     return render(request, "accounts/two_factor_enable.html", context)
 
 
-@tenant_not_required
+@under_own_roof
 @answers("GET", "POST")
 def two_factor_confirm(request: PortalRequest) -> HttpResponse:
     """The QR code and the secret; one code turns 2FA on."""
@@ -102,16 +105,20 @@ def two_factor_confirm(request: PortalRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters()
-@tenant_not_required
+@under_own_roof
 @answers("GET", "POST")
 def two_factor_disable(request: PortalRequest) -> HttpResponse:
     """**Disable 2FA**: the password and a code."""
     if not services.has_second_factor(request.user):
         return redirect(_own(request, "profile:show"))
+    _limit(request)
     form = DisableTwoFactorForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
         if services.disable_second_factor(
-            user=request.user, code=form.cleaned_data["code"], origin=Origin.of(request)
+            user=request.user,
+            code=form.cleaned_data["code"],
+            browser=browser_id(request, request.user),
+            origin=Origin.of(request),
         ):
             keep_this_session(request, request.user, has_second_factor=False)
             messages.success(request, _("2FA is off. Your other sessions are over."))
@@ -120,7 +127,7 @@ def two_factor_disable(request: PortalRequest) -> HttpResponse:
     return render(request, "accounts/two_factor_disable.html", {"form": form})
 
 
-@tenant_not_required
+@under_own_roof
 @answers("GET", "POST")
 def preferences(request: PortalRequest) -> HttpResponse:
     """Language, time zone, theme."""
@@ -132,6 +139,12 @@ def preferences(request: PortalRequest) -> HttpResponse:
         messages.success(request, _("Preferences saved."))
         return redirect(_own(request, "profile:show"))
     return render(request, "accounts/preferences.html", {"form": form})
+
+
+def _limit(request: PortalRequest) -> None:
+    """Forms that ask for the current password are counted before it is hashed."""
+    if request.method == "POST":
+        limit_password_check(request, request.user)
 
 
 def _own(request: PortalRequest, name: str) -> str:

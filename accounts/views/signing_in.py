@@ -14,6 +14,7 @@ from accounts.access import PortalRequest, login_not_required, tenant_not_requir
 from accounts.audit import record
 from accounts.entrance import enter, home, safe_next
 from accounts.forms import CodeForm, SignInForm
+from accounts.limits import browser_id, limit_sign_in, remember_browser
 from accounts.models import Action, User
 from accounts.origin import Origin
 from accounts.services import signing_in as services
@@ -32,8 +33,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return redirect(wanted or home(request.user))
     form = SignInForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
+        typed = form.cleaned_data["username"]
+        limit_sign_in(request, User.objects.by_login(typed), typed)
         user = services.check_password(
-            typed=form.cleaned_data["username"],
+            typed=typed,
             password=form.cleaned_data["password"],
             origin=Origin.of(request),
         )
@@ -53,11 +56,19 @@ def _after_password(request: HttpRequest, user: User, wanted: str) -> HttpRespon
     pending = services.begin_second_step(user=user)
     if pending is None:
         enter(request, user, has_second_factor=False)
-        return redirect(wanted or home(user))
+        return _to(request, user, wanted)
     request.session.flush()
     request.session["pending_sign_in"] = str(pending.pk)
+    request.session["pending_user"] = str(user.pk)
     request.session["next"] = wanted
     return redirect("accounts:code")
+
+
+def _to(request: HttpRequest, user: User, wanted: str) -> HttpResponse:
+    """Onwards; and this browser is known from now on."""
+    response = redirect(wanted or home(user))
+    remember_browser(request, response, user)
+    return response
 
 
 @login_not_required
@@ -73,17 +84,23 @@ def code(request: HttpRequest) -> HttpResponse:
         step = services.check_code(
             pending_id=uuid.UUID(pending_id),
             code=form.cleaned_data["code"],
+            browser=_browser(request),
             origin=Origin.of(request),
         )
         if step.outcome is Outcome.RIGHT and step.user is not None:
             wanted = request.session.get("next", "")
             enter(request, step.user, has_second_factor=True)
-            return redirect(wanted or home(step.user))
+            return _to(request, step.user, wanted)
         if step.outcome is Outcome.OVER:
             request.session.flush()
             return redirect(f"{reverse('accounts:sign_in')}?again=1")
         form.add_error("code", _("This code is wrong or was used already. Wait for the next one."))
     return render(request, "accounts/code.html", {"form": form})
+
+
+def _browser(request: HttpRequest) -> uuid.UUID | None:
+    """The known browser's id for the user between password and code."""
+    return browser_id(request, User(pk=uuid.UUID(request.session["pending_user"])))
 
 
 @login_not_required

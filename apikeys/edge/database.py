@@ -110,7 +110,8 @@ class _Lane:
     async def _answer(self, question: _Question) -> None:
         """Settle the question, unless nobody waits for it any more.
 
-        That a connection died while it lay idle shows when it is used; then a fresh one is asked.
+        That a connection was lost while it lay idle shows when it is used: then a fresh one is
+        asked. After any other error it is given up too, since nobody knows what became of it.
         """
         is_fresh = False
         while not question.answer.done():
@@ -120,8 +121,9 @@ class _Lane:
                     self._connection = await self._connect()
                 rows = await _within(STUCK_SECONDS, _rows(self._connection, question))
             except Exception as error:
+                was_lost = self._connection is not None and self._connection.closed
                 await self._disconnect()
-                if is_fresh and not question.answer.done():
+                if (is_fresh or not was_lost) and not question.answer.done():
                     reason = f"{type(error).__name__}: {error}"
                     question.answer.set_exception(DatabaseAway(" ".join(reason.split())))
             else:

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
 from accounts.access import PortalRequest, role_required
+from accounts.fresh import fresh_login_required, refilled
 from accounts.models import AuditEvent
 from accounts.origin import Origin
 from apikeys import services
@@ -48,11 +49,12 @@ def key_detail(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
 
 
 @role_required(*KEY_ROLES)
+@fresh_login_required
 @answers("GET", "POST")
 def key_new(request: PortalRequest) -> HttpResponse:
     """**New API Key**. The POST itself shows the secret: it is in no other answer."""
     contract = get_object_or_404(Contract, tenant=request.tenant)
-    form = NewKeyForm(request.POST or None, contract=contract)
+    form = refilled(NewKeyForm(request.POST or None, contract=contract), request)
     if request.method == "POST" and form.is_valid():
         try:
             issued = services.create_key(
@@ -76,6 +78,7 @@ def key_new(request: PortalRequest) -> HttpResponse:
 
 
 @role_required(*KEY_ROLES)
+@fresh_login_required
 @answers("GET", "POST")
 def key_edit(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
     """**Edit** label and allowlist."""
@@ -83,6 +86,7 @@ def key_edit(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
     if not key.is_live:
         return _conflict(request, "revoked", key)
     form = EditKeyForm(request.POST) if request.method == "POST" else EditKeyForm.of(key)
+    form = refilled(form, request)
     if request.method == "POST" and form.is_valid():
         try:
             edited = services.edit_key(
@@ -103,6 +107,7 @@ def key_edit(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
 
 
 @role_required(*KEY_ROLES)
+@fresh_login_required
 @answers("GET", "POST")
 def key_rotate(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
     """**Rotate key**: a page to confirm, then the new secret, once."""
@@ -110,6 +115,7 @@ def key_rotate(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
 
 
 @role_required(*KEY_ROLES)
+@fresh_login_required
 @answers("GET", "POST")
 def key_revoke(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
     """**Revoke key**: a page to confirm, then back to the list."""
