@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 
 from accounts.models import Membership, Role, Tenant, User
 
@@ -15,8 +16,10 @@ View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 __all__ = [
     "PortalRequest",
     "login_not_required",
+    "own_page",
     "require_role",
     "role_required",
+    "second_factor_not_required",
     "tenant_not_required",
     "under_own_roof",
 ]
@@ -49,6 +52,18 @@ def under_own_roof(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return tenant_not_required(guarded)  # type: ignore[return-value]
+
+
+def second_factor_not_required(view: View) -> View:
+    """Where one gets a second factor, and the way out: open while 2FA is required and missing."""
+    view.second_factor_required = False  # type: ignore[attr-defined]
+    return view
+
+
+def own_page(request: HttpRequest, name: str) -> str:
+    """A page of one's own account, under the roof one is under: `/client/…` or `/staff/…`."""
+    match = request.resolver_match
+    return reverse(name, current_app=match.namespace if match else None)
 
 
 def role_required(*roles: Role) -> Callable[[View], View]:

@@ -49,6 +49,7 @@ class InvitationAdmin(StaffAdmin):
     """**Invite operator**, **Resend**, **Revoke**."""
 
     form = InvitationForm
+    add_label = _("Send invite")
     list_display = ["email", "username", "for_whom", "state", "sent_at", "expires_at", "mail"]
     list_select_related = ["tenant"]
     list_filter = ["tenant"]

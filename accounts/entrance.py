@@ -54,6 +54,19 @@ def home(user: User) -> str:
     return reverse("admin:index") if user.is_staff else reverse("overview")
 
 
+def landing(user: User, wanted: str) -> str:
+    """`wanted`, which `safe_next` gave, or home where the user would only be refused.
+
+    Members have nothing under `/staff/`, and staff nothing outside it but what is open to all.
+    """
+    if not wanted:
+        return home(user)
+    path = urlsplit(wanted).path
+    is_open = not getattr(resolve(path).func, "login_required", True)
+    is_panels = path.startswith(reverse("admin:index"))
+    return wanted if is_open or is_panels == user.is_staff else home(user)
+
+
 def safe_next(request: HttpRequest, wanted: str) -> str:
     """`wanted` if it is a page of this portal that answers GET, else an empty string.
 

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Invitation, User
-from accounts.models.users import Theme
+from accounts.models import Action, Invitation, Role, Tenant, User
+from accounts.models.users import Theme, username_validator
 from accounts.passwords import LEAST, MOST
 from accounts.services.invitations import InvitationError, check_can_be_invited
 
@@ -137,7 +137,7 @@ class EnableTwoFactorForm(CurrentPasswordMixin):
         self.user = user
 
 
-class DisableTwoFactorForm(EnableTwoFactorForm, CodeForm):
+class PasswordAndCodeForm(EnableTwoFactorForm, CodeForm):
     """The current password and a code."""
 
     field_order = ["current_password", "code"]
@@ -153,6 +153,55 @@ class PreferencesForm(forms.Form):
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=_zones)
     theme = forms.ChoiceField(label=_("Theme"), choices=Theme.choices, widget=forms.RadioSelect)
+
+
+class MemberRoleForm(forms.Form):
+    """A member's role."""
+
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, widget=forms.RadioSelect)
+
+
+class ActivityFilterForm(forms.Form):
+    """What of the audit trail is shown. It is sent by GET, so that it is in the address."""
+
+    action = forms.ChoiceField(
+        label=_("What"), required=False, choices=[("", _("Everything")), *Action.choices]
+    )
+    actor = forms.CharField(label=_("Who"), required=False, max_length=120)
+    since = forms.DateField(
+        label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+    until = forms.DateField(
+        label=_("Until"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+
+
+class TeamInvitationForm(forms.Form):
+    """Whom an owner invites into the tenant."""
+
+    email = forms.EmailField(label=_("E-mail"), max_length=254)
+    username = forms.CharField(
+        label=_("Username"),
+        max_length=64,
+        validators=[username_validator],
+        help_text=_("What they sign in with, beside the address."),
+    )
+    name = forms.CharField(label=_("Name"), max_length=120, required=False)
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.VIEWER)
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tenant = tenant
+
+    def clean(self) -> dict[str, Any]:
+        """Whoever is there already is said here."""
+        cleaned = super().clean() or {}
+        if not self.errors:
+            try:
+                check_can_be_invited(cleaned["email"], cleaned["username"], self.tenant)
+            except InvitationError as error:
+                raise forms.ValidationError(str(error)) from None
+        return cleaned
 
 
 class InvitationForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -121,6 +121,8 @@ class CurrentTenant:
             return None if is_open else ask_to_sign_in(request)
         if request.tenant is None and getattr(view_func, "tenant_required", True):
             raise PermissionDenied
+        if _lacks_second_factor(request) and getattr(view_func, "second_factor_required", True):
+            return redirect("profile:two_factor_enable")
         return None
 
 
@@ -151,6 +153,15 @@ def attach_tenant(request: Any) -> None:
     if request.memberships:
         request.membership = _chosen(request.memberships, request.session.get("tenant"))
         request.tenant = request.membership.tenant
+
+
+def _lacks_second_factor(request: Any) -> bool:
+    """The current tenant requires 2FA of everyone, and this session has proved none."""
+    return (
+        request.tenant is not None
+        and request.tenant.require_2fa
+        and not request.session.get("has_second_factor")
+    )
 
 
 def _chosen(memberships: list[Membership], tenant_id: str | None) -> Membership:

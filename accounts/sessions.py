@@ -15,6 +15,8 @@ from portal.lib import clock
 from portal.lib.crypto import digest
 
 LIFETIME = dt.timedelta(hours=12)
+# "Last seen" is written this often at most; it is bookkeeping, and no act.
+SEEN_EVERY = dt.timedelta(minutes=5)
 # Somebody between password and code, or a form filled before signing in: nobody yet.
 ANONYMOUS_LIFETIME = dt.timedelta(minutes=30)
 
@@ -95,9 +97,14 @@ class SessionStore(SessionBase):
         if self.session_key is None:
             return None
         row = Session.objects.filter(key_hash=digest(self.session_key)).first()
-        if row is not None and row.expires_at <= clock.now():
+        if row is None:
+            return None
+        now = clock.now()
+        if row.expires_at <= now:
             row.delete()
             return None
+        if now - row.last_seen_at > SEEN_EVERY:
+            Session.objects.filter(pk=row.pk).update(last_seen_at=now)
         return row
 
     def _columns(self, data: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -106,6 +107,8 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows are looked at; acts, with a service behind each, change them. Nothing is deleted."""
 
     acts: list[Act] = []
+    add_label = _("Add")
+    change_label = _("Save changes")
     actions = None
     change_form_template = "admin/staff_change_form.html"
 
@@ -142,9 +145,11 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Put the row's acts beside its form."""
+        """Put the row's acts beside its form, and under it the one button that says what it does."""
         obj = kwargs.get("obj")
         meta = self.model._meta
+        context["save_label"] = self.change_label if obj else self.add_label
+        context["show_save_and_add_another"] = context["show_save_and_continue"] = False
         context["acts"] = [
             {
                 "label": act.label,
@@ -157,6 +162,13 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             if obj is not None and act.offered(obj)
         ]
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def formfield_for_dbfield(self, *args: Any, **kwargs: Any) -> Any:
+        """Without Django's windows for rows of other tables: those have pages of their own."""
+        field = super().formfield_for_dbfield(*args, **kwargs)
+        if field and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
 
     def _view_of(self, act: Act) -> Callable[..., HttpResponseBase]:
         def view(request: HttpRequest, object_id: uuid.UUID) -> HttpResponseBase:

@@ -42,6 +42,7 @@ def _reactivate(request: HttpRequest, tenant: Tenant) -> Any:
 class TenantAdmin(StaffAdmin):
     """Tenants. The slug is set once; suspending is an act."""
 
+    add_label = _("Create tenant")
     list_display = ["name", "slug", "is_active", "created_at"]
     search_fields = ["name", "slug"]
     acts = [

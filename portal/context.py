@@ -27,6 +27,8 @@ def _navigation(request: HttpRequest) -> list[dict[str, Any]]:
     pages = [
         (_("Overview"), reverse("overview")),
         (_("API Access"), reverse("apikeys:key_list")),
+        (_("Team"), reverse("accounts:team")),
+        (_("Activity"), reverse("accounts:activity")),
         (_("Profile"), reverse("profile:show")),
     ]
     here = request.path

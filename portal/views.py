@@ -13,7 +13,12 @@ from django.template.loader import render_to_string
 from django.urls import resolve, reverse
 from django.utils.translation import gettext as _
 
-from accounts.access import PortalRequest, login_not_required, tenant_not_required
+from accounts.access import (
+    PortalRequest,
+    login_not_required,
+    second_factor_not_required,
+    tenant_not_required,
+)
 from accounts.middleware import attach_tenant
 from accounts.services.self_service import has_second_factor
 from apikeys.models import ApiKey
@@ -66,6 +71,7 @@ def _first_steps(
 
 @login_not_required
 @tenant_not_required
+@second_factor_not_required
 @answers("GET")
 def help_page(request: HttpRequest) -> HttpResponse:
     """**Getting help**: whom to write to. Open to those who cannot sign in, too."""

@@ -42,4 +42,9 @@ class Migration(migrations.Migration):
             "DROP TRIGGER refuse_truncate ON accounts_auditevent;"
             "DROP FUNCTION portal_refuse_change();",
         ),
+        migrations.RunSQL(
+            # Counting tries is not worth a write-ahead log; a crash may forget it.
+            "ALTER TABLE accounts_counter SET UNLOGGED",
+            "ALTER TABLE accounts_counter SET LOGGED",
+        ),
     ]

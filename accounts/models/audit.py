@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from accounts.agents import describe_agent
 from portal.lib import clock
 
 
@@ -84,3 +85,8 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.action}"
+
+    @property
+    def browser(self) -> str:
+        """The agent in readable form."""
+        return describe_agent(self.agent)

@@ -5,6 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from accounts.agents import describe_agent
 from portal.lib import clock
 
 
@@ -32,10 +33,17 @@ class Session(models.Model):
     address = models.GenericIPAddressField(null=True)
     agent = models.CharField(max_length=300, blank=True)
 
+    is_current = False  # set where sessions are listed: is it the one that is asking?
+
     objects = SessionQuerySet.as_manager()
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def browser(self) -> str:
+        """The agent in readable form."""
+        return describe_agent(self.agent)
 
 
 class PendingSignIn(models.Model):

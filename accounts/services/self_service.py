@@ -5,10 +5,11 @@ import uuid
 from django.db import transaction
 
 from accounts.audit import record
-from accounts.models import Action, Authenticator, RecoveryCode, Session, User
+from accounts.models import Action, Authenticator, Membership, RecoveryCode, Session, User
 from accounts.models.users import new_session_token
 from accounts.origin import Origin
 from accounts.services.codes import try_code
+from accounts.services.recovery import make_recovery_codes
 
 
 @transaction.atomic
@@ -47,6 +48,35 @@ def waiting_authenticator(user: User) -> Authenticator | None:
 def has_second_factor(user: User) -> bool:
     """Is a confirmed authenticator there?"""
     return Authenticator.objects.filter(user=user, confirmed=True).exists()
+
+
+def must_have_second_factor(user: User) -> bool:
+    """Staff always; members when one of their tenants requires it of everyone."""
+    return (
+        user.is_staff
+        or Membership.objects.filter(user=user, tenant__require_2fa=True)
+        .in_active_tenants()
+        .exists()
+    )
+
+
+@transaction.atomic
+def replace_recovery_codes(*, user: User, origin: Origin) -> list[str]:
+    """New recovery codes; the old ones are void, and every session ends but the caller's."""
+    codes = make_recovery_codes(user=user, origin=origin)
+    end_all_sessions(user)
+    return codes
+
+
+@transaction.atomic
+def reset_second_factor(*, user_id: uuid.UUID, reason: str, actor: User, origin: Origin) -> User:
+    """Staff take a lost second factor away, and say why. Every session of the user ends."""
+    user = User.objects.select_for_update().get(pk=user_id)
+    Authenticator.objects.filter(user=user).delete()
+    RecoveryCode.objects.filter(user=user).delete()
+    end_all_sessions(user)
+    record(Action.AUTHENTICATOR_RESET, actor=actor, origin=origin, target=user, reason=reason)
+    return user
 
 
 @transaction.atomic

@@ -10,9 +10,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts.access import PortalRequest, login_not_required, tenant_not_required
+from accounts.access import (
+    PortalRequest,
+    login_not_required,
+    second_factor_not_required,
+    tenant_not_required,
+)
 from accounts.audit import record
-from accounts.entrance import enter, home, safe_next
+from accounts.entrance import enter, landing, safe_next
 from accounts.forms import CodeForm, SignInForm
 from accounts.limits import browser_id, limit_sign_in, remember_browser
 from accounts.models import Action, User
@@ -30,7 +35,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     """Username and password. Whoever is signed in already is sent home."""
     wanted = safe_next(request, request.POST.get("next", request.GET.get("next", "")))
     if isinstance(request.user, User):
-        return redirect(wanted or home(request.user))
+        return redirect(landing(request.user, wanted))
     form = SignInForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         typed = form.cleaned_data["username"]
@@ -66,7 +71,7 @@ def _after_password(request: HttpRequest, user: User, wanted: str) -> HttpRespon
 
 def _to(request: HttpRequest, user: User, wanted: str) -> HttpResponse:
     """Onwards; and this browser is known from now on."""
-    response = redirect(wanted or home(user))
+    response = redirect(landing(user, wanted))
     remember_browser(request, response, user)
     return response
 
@@ -105,6 +110,7 @@ def _browser(request: HttpRequest) -> uuid.UUID | None:
 
 @login_not_required
 @tenant_not_required
+@second_factor_not_required
 @answers("POST")
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session and delete its row."""
@@ -114,6 +120,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return redirect("accounts:sign_in")
 
 
+@second_factor_not_required
 @answers("POST")
 def tenant_switch(request: PortalRequest) -> HttpResponse:
     """Make another of one's tenants the current one; a stranger's is left alone."""

@@ -64,6 +64,13 @@ class Door:
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
+    async def close(self) -> None:
+        """Write what is still to be written and end the connections; in three seconds at most."""
+        if self._parts:
+            parts, self._parts = self._parts, None
+            await parts.last_use.close()
+            await parts.database.close()
+
     async def _answer(self, scope: Scope) -> Answer:
         request_id = new_request_id()
         try:
@@ -115,7 +122,7 @@ class Door:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
             else:
-                await self._close()
+                await self.close()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
@@ -128,12 +135,6 @@ class Door:
         parts.last_use.open()
         self._parts = parts
         return parts
-
-    async def _close(self) -> None:
-        if self._parts:
-            parts, self._parts = self._parts, None
-            await parts.last_use.close()
-            await parts.database.close()
 
 
 def _set_up_logging() -> None:

@@ -1,0 +1,103 @@
+"""Activity: the tenant's audit trail, filtered, a page at a time, and as CSV."""
+
+import csv
+from collections.abc import Iterator
+
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from accounts.access import PortalRequest
+from accounts.forms import ActivityFilterForm
+from accounts.models import AuditEvent, Membership
+from portal.lib.http import answers
+
+PAGE = 50
+MOST_CSV_ROWS = 100_000
+
+
+@answers("GET")
+def activity(request: PortalRequest) -> HttpResponse:
+    """What happened, newest first. The filter is in the address."""
+    form = ActivityFilterForm(request.GET)
+    events = _filtered(request, form)
+    before = request.GET.get("before", "")
+    if before.isascii() and before.isdigit() and len(before) < 19:
+        events = events.filter(pk__lt=int(before))
+    shown = list(events[: PAGE + 1])
+    query = request.GET.copy()
+    query.pop("before", None)
+    older = ""
+    if len(shown) > PAGE:
+        query["before"] = str(shown[PAGE - 1].pk)
+        older = f"?{query.urlencode()}"
+        del query["before"]
+    context = {
+        "form": form,
+        "events": shown[:PAGE],
+        "older_url": older,
+        "newest_url": f"?{query.urlencode()}" if before else "",
+        "csv_query": query.urlencode(),
+        "is_filtered": any(form.data.get(name) for name in form.fields),
+    }
+    return render(request, "accounts/activity.html", context)
+
+
+@answers("GET")
+def activity_csv(request: PortalRequest) -> HttpResponseBase:
+    """The same, all of it, for a spreadsheet."""
+    events = _filtered(request, ActivityFilterForm(request.GET))[:MOST_CSV_ROWS]
+    response = StreamingHttpResponse(_csv(events), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{request.tenant.slug}-activity.csv"'
+    return response
+
+
+def _filtered(request: PortalRequest, form: ActivityFilterForm) -> QuerySet[AuditEvent]:
+    """The tenant's events, and its members' signing in and out, which belongs to no tenant."""
+    members = Membership.objects.filter(tenant=request.tenant).values("user_id")
+    own = Q(tenant_id=request.tenant.pk) | Q(
+        tenant_id=None, target_type="user", target_id__in=members
+    )
+    events = AuditEvent.objects.filter(own).order_by("-pk")
+    if not form.is_valid():
+        return events
+    wanted = form.cleaned_data
+    if wanted["action"]:
+        events = events.filter(action=wanted["action"])
+    if wanted["actor"]:
+        events = events.filter(actor_name__icontains=wanted["actor"])
+    if wanted["since"]:
+        events = events.filter(at__date__gte=wanted["since"])
+    if wanted["until"]:
+        events = events.filter(at__date__lte=wanted["until"])
+    return events
+
+
+class _Line:
+    """What csv.writer writes into: it hands each line back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv(events: QuerySet[AuditEvent]) -> Iterator[str]:
+    writer = csv.writer(_Line())
+    yield writer.writerow(
+        [_("Time (UTC)"), _("Who"), _("What"), _("Target"), _("Address"), _("Agent")]
+    )
+    for event in events.iterator():
+        row = [
+            f"{event.at:%Y-%m-%dT%H:%M:%SZ}",
+            event.actor_name,
+            event.action,
+            event.target_name,
+            event.address or "",
+            event.agent,
+        ]
+        yield writer.writerow([_harmless(cell) for cell in row])
+
+
+def _harmless(cell: str) -> str:
+    """A spreadsheet takes a cell that begins like a formula for one."""
+    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell
