@@ -23,9 +23,9 @@ class ContextWords:
 
     def validate(self, password: str, user: User | None = None) -> None:
         """ValidationError naming the word, if the password is nothing but that word."""
-        letters = _plain(password)
+        characters, letters = _characters(password), _letters(password)
         for word in self._words(user):
-            if letters and letters == word * (len(letters) // len(word)):
+            if _repeats(word, characters) or (len(word) >= 3 and _repeats(word, letters)):
                 raise ValidationError(
                     _("This is only “%(word)s”, which anybody would try first."),
                     code="password_context_word",
@@ -39,11 +39,22 @@ class ContextWords:
     def _words(self, user: User | None) -> set[str]:
         texts = [settings.PROVIDER_NAME, "odds", "odds feed", "sportsbook", "client portal"]
         if user is not None:
-            texts += [user.username, user.name, user.email, *getattr(user, "context_words", [])]
-        parts = {_plain(part) for text in texts for part in re.split(r"[@.\s_-]+", text)}
-        return {word for word in parts | {_plain(text) for text in texts} if len(word) >= 3}
+            mailbox = user.email.partition("@")[0]
+            texts += [user.username, user.name, user.email, mailbox]
+            texts += getattr(user, "context_words", [])
+        parts = {part for text in texts for part in [text, *re.split(r"[@.\s_-]+", text)]}
+        return {plain(part) for part in parts for plain in (_characters, _letters)} - {""}
 
 
-def _plain(text: str) -> str:
-    """Letters alone, lower case: digits and signs around a word do not hide it."""
+def _characters(text: str) -> str:
+    """Letters and digits, lower case: signs around a word do not hide it."""
+    return "".join(character for character in text.lower() if character.isalnum())
+
+
+def _letters(text: str) -> str:
+    """Letters alone, lower case: nor do digits."""
     return "".join(character for character in text.lower() if character.isalpha())
+
+
+def _repeats(word: str, text: str) -> bool:
+    return bool(text) and text == word * (len(text) // len(word))

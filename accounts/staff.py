@@ -145,11 +145,10 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Put the row's acts beside its form, and under it the one button that says what it does."""
+        """Put the row's acts beside its form, and below it the button that says what it does."""
         obj = kwargs.get("obj")
         meta = self.model._meta
         context["save_label"] = self.change_label if obj else self.add_label
-        context["show_save_and_add_another"] = context["show_save_and_continue"] = False
         context["acts"] = [
             {
                 "label": act.label,

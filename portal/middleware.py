@@ -78,6 +78,10 @@ class SecurityHeaders:
         headers["X-Frame-Options"] = "DENY"
         headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
         headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        # Django's SecurityMiddleware sets these, but not where it refuses a host itself.
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY)
+        headers.setdefault("Cross-Origin-Opener-Policy", settings.SECURE_CROSS_ORIGIN_OPENER_POLICY)
         if not headers.get("Cache-Control"):
             headers["Cache-Control"] = "no-store"
         return response
