@@ -12,6 +12,7 @@ from accounts.models import AuditEvent, Invitation, User
 from accounts.origin import Origin
 from accounts.services import invitations as services
 from accounts.services.invitations import InvitationIsDead
+from accounts.services.self_service import has_second_factor, reset_second_factor
 from accounts.services.tenants import set_user_active
 from accounts.staff import Act, ActRefused, ReadOnlyAdmin, StaffAdmin
 
@@ -152,6 +153,16 @@ def _enable(request: HttpRequest, user: User) -> Any:
     return _("Enabled.")
 
 
+def _reset_second_factor(request: HttpRequest, user: User) -> Any:
+    reset_second_factor(
+        user_id=user.pk,
+        reason=request.POST["reason"].strip()[:300],
+        actor=request.user,  # type: ignore[arg-type]
+        origin=Origin.of(request),
+    )
+    return _("2FA is gone, every session is over, and the user and the owners are told.")
+
+
 @admin.register(User)
 class UserAdmin(ReadOnlyAdmin):
     """People. They come by invitation, and their passwords are their own."""
@@ -163,6 +174,14 @@ class UserAdmin(ReadOnlyAdmin):
     readonly_fields = ["tenants"]
     acts = [
         Act("disable", _("Disable"), _disable, offered=lambda u: u.is_active, is_dangerous=True),
+        Act(
+            "reset-2fa",
+            _("Reset 2FA"),
+            _reset_second_factor,
+            offered=has_second_factor,
+            is_dangerous=True,
+            needs_reason=True,
+        ),
         Act("enable", _("Enable"), _enable, offered=lambda u: not u.is_active),
     ]
 

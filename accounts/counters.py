@@ -59,9 +59,9 @@ class PostgresCounters(BaseCache):
         return row is not None
 
     def clear(self) -> None:
-        """Forget what is over: for the worker."""
+        """Forget all of them."""
         with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM accounts_counter WHERE expires_at <= %s", [clock.now()])
+            cursor.execute("DELETE FROM accounts_counter")
 
     def _write(
         self, key: str, value: Any, timeout: Any, version: int | None, *, only_if_over: bool

@@ -9,7 +9,9 @@ from django.urls import Resolver404, resolve, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.audit import record
+from accounts.limits import known_browser
 from accounts.models import Action, User
+from accounts.notices import notify
 from accounts.origin import Origin
 from portal.lib import clock
 
@@ -19,6 +21,7 @@ _PROOF_KEYS = ("signed_in_at", "proved_at", "address", "agent", "has_second_fact
 def enter(request: HttpRequest, user: User, *, has_second_factor: bool) -> None:
     """Sign the user in: a new session id, and nothing of what the anonymous session held."""
     origin, now = Origin.of(request), clock.now().isoformat()
+    is_new_place = user.last_login is not None and not known_browser(request, user)
     with transaction.atomic():
         request.session.flush()
         auth.login(request, user, backend="accounts.backends.UsernameOrEmail")
@@ -38,6 +41,8 @@ def enter(request: HttpRequest, user: User, *, has_second_factor: bool) -> None:
             target=user,
             second_factor=has_second_factor,
         )
+        if is_new_place:
+            notify("new_place", users=[user], origin=origin)
 
 
 def keep_this_session(request: HttpRequest, user: User, *, has_second_factor: bool) -> None:

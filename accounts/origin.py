@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.http import HttpRequest
 
+from accounts.agents import describe_agent
 from portal.lib.address import client_address
 
 
@@ -14,6 +15,11 @@ class Origin:
 
     address: str | None = None
     agent: str = ""
+
+    @property
+    def browser(self) -> str:
+        """The agent in readable form."""
+        return describe_agent(self.agent)
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Origin":

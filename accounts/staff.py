@@ -91,12 +91,14 @@ class Act:
         *,
         offered: Callable[[Any], bool],
         is_dangerous: bool = False,
+        needs_reason: bool = False,
     ) -> None:
         self.name = name
         self.label = label
         self.run = run
         self.offered = offered
         self.is_dangerous = is_dangerous
+        self.needs_reason = needs_reason
 
 
 class ActRefused(Exception):
@@ -153,6 +155,7 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             {
                 "label": act.label,
                 "is_dangerous": act.is_dangerous,
+                "needs_reason": act.needs_reason,
                 "url": reverse(
                     f"admin:{meta.app_label}_{meta.model_name}_{act.name}", args=[obj.pk]
                 ),
@@ -177,6 +180,8 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                     request, self.opts, str(object_id)
                 )
             try:
+                if act.needs_reason and not request.POST.get("reason", "").strip():
+                    raise ActRefused(_("Say why: it is kept and told."))
                 messages.success(request, act.run(request, obj))
             except ActRefused as refused:
                 messages.error(request, str(refused))

@@ -10,6 +10,7 @@ from django.db import transaction
 from accounts.access import require_role
 from accounts.audit import record
 from accounts.models import Action, AuditEvent, FormNonce, Role, Tenant, User
+from accounts.notices import notify, people_of
 from accounts.origin import Origin
 from accounts.services.tenants import create_tenant
 from apikeys.catalogue import DEFAULT_BUNDLE, DEFAULT_SPORTS, bundles, in_order
@@ -213,4 +214,15 @@ def _new_secret(key: ApiKey, actor: User) -> str:
 
 
 def _record(action: Action, key: ApiKey, actor: User, origin: Origin, **detail: Any) -> AuditEvent:
-    return record(action, actor=actor, origin=origin, tenant=key.tenant, target=key, **detail)
+    event = record(action, actor=actor, origin=origin, tenant=key.tenant, target=key, **detail)
+    if action is not Action.API_KEY_CHANGED or "allowlist" in detail:
+        notify(
+            "api_key",
+            users=people_of(key.tenant, *KEY_ROLES),
+            origin=origin,
+            action=str(action),
+            label=key.label,
+            tenant=key.tenant.name,
+            by=actor.username,
+        )
+    return event

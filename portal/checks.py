@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from portal.lib.crypto import FieldCipher
-from portal.lib.env import env_bool
+from portal.lib.env import env_bool, env_int
 
 
 @register()
@@ -81,6 +81,11 @@ def _unsafe_in_production() -> list[CheckMessage]:
             "portal.E005",
         ),
         ("*" in settings.ALLOWED_HOSTS, "ALLOWED_HOSTS should not be *.", "portal.E006"),
+        (
+            env_int("PORTAL_CLOCK_OFFSET", 0) != 0,
+            "PORTAL_CLOCK_OFFSET is for trials in development.",
+            "portal.E008",
+        ),
         (bool(settings.DEBUG), "DEBUG should be off.", "portal.E007"),
     ]
     return [Error(message, id=code) for is_broken, message, code in rules if is_broken]

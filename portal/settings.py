@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "procrastinate.contrib.django",
 ]
 MIDDLEWARE = [
     "portal.middleware.RequestRecord",
@@ -137,7 +138,13 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Who
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.UsernameOrEmail"]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["accounts.hashers.BoundedArgon2"]
+# Each hash takes 100 MiB for its tenth of a second.
+HASHES_AT_ONCE = env_int("HASHES_AT_ONCE", 2, least=1)
+
+# --- How long the audit trail is kept, by `bin/manage prune_audit`
+AUDIT_SIGN_IN_DAYS = env_int("AUDIT_SIGN_IN_DAYS", 90, least=1)
+AUDIT_DAYS = env_int("AUDIT_DAYS", 7 * 365 + 2, least=1)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "accounts.passwords.CommonPassword"},
@@ -198,6 +205,9 @@ EMAIL_TIMEOUT = SMTP_TIMEOUT_SECONDS
 EMAIL_FILE_PATH = str(PORTAL_HOME / "mail")  # where FileBackend writes
 DEFAULT_FROM_EMAIL = env_str("MAIL_FROM", f"{PROVIDER_NAME} <{PROVIDER_EMAIL}>")
 
+# --- The queue, in Postgres; what was done is forgotten at once
+PROCRASTINATE_WORKER_DEFAULTS = {"delete_jobs": "successful"}
+
 # --- Language and time
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ru", "Русский")]
@@ -230,5 +240,6 @@ LOGGING = {
         # 4xx are in `portal.requests`, one line each; here only what broke, with its traceback.
         "django.request": {"level": "ERROR"},
         "django.security": {"level": "CRITICAL"},
+        "procrastinate": {"level": "WARNING"},
     },
 }

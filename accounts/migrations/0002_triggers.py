@@ -16,6 +16,12 @@ CREATE TRIGGER set_version BEFORE INSERT OR UPDATE ON accounts_tenant
 AUDIT = """
 CREATE FUNCTION portal_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- Retention is the one exception: the owner's, by `prune_audit`, in a transaction that says so.
+    IF TG_OP = 'DELETE' AND current_setting('portal.retention', true) = 'on'
+       AND pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'MEMBER')
+    THEN
+        RETURN OLD;
+    END IF;
     RAISE EXCEPTION 'audit events are append-only' USING ERRCODE = 'insufficient_privilege';
 END $$;
 

@@ -49,7 +49,10 @@ class Authenticator(TimestampMixin, Device):  # type: ignore[misc]
 
     def set_new_secret(self) -> None:
         """Give the device 160 fresh random bits."""
-        secret = secrets.token_bytes(SECRET_BYTES)
+        self.set_secret(secrets.token_bytes(SECRET_BYTES))
+
+    def set_secret(self, secret: bytes) -> None:
+        """Encrypt the secret with the newest of FIELD_KEYS."""
         self.encrypted_secret = _cipher(tuple(settings.FIELD_KEYS)).encrypt(secret)
 
     @property

@@ -65,6 +65,7 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing] # django-o
     language = models.CharField(_("language"), max_length=8, default="en")
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
     theme = models.CharField(_("theme"), max_length=8, choices=Theme.choices, default=Theme.SYSTEM)
+    suspension_told_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=clock.now, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()

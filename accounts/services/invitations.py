@@ -6,17 +6,16 @@ import uuid
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
 from django.db import IntegrityError, transaction
-from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts.access import require_role
 from accounts.audit import record
+from accounts.mail import compose
 from accounts.models import Action, Invitation, Membership, Role, Tenant, User
 from accounts.models.invitations import LIFETIME
+from accounts.notices import notify, people_of
 from accounts.origin import Origin
 from portal.lib import clock
 from portal.lib.crypto import digest, random_token
@@ -187,6 +186,17 @@ def _spend(invitation: Invitation, user: User, origin: Origin) -> None:
     invitation.accepted_at, invitation.accepted_by = clock.now(), user
     invitation.save(update_fields=["accepted_at", "accepted_by"])
     _record(Action.INVITATION_ACCEPTED, invitation, user, origin)
+    told = people_of(invitation.tenant, Role.OWNER) if invitation.tenant else []
+    told += [invitation.invited_by] if invitation.invited_by else []
+    notify(
+        "invitation_accepted",
+        users=[person for person in told if person.pk != user.pk],
+        origin=origin,
+        who=user.username,
+        email=user.email,
+        tenant=str(invitation.tenant or ""),
+        role=invitation.role or "staff",
+    )
 
 
 def _locked(**lookup: object) -> Invitation | None:
@@ -238,21 +248,9 @@ def _send(invitation: Invitation, token: str, *, send_mail: bool) -> Sent:
 
 
 def _mail(invitation: Invitation, link: str) -> None:
-    context = {
-        "invitation": invitation,
-        "link": link,
-        "provider": settings.PROVIDER_NAME,
-        "contact": settings.PROVIDER_EMAIL,
-    }
-    with translation.override(settings.LANGUAGE_CODE):
-        message = EmailMultiAlternatives(
-            subject=render_to_string("emails/invitation/subject.txt", context).strip(),
-            body=render_to_string("emails/invitation/body.txt", context),
-            to=[invitation.email],
-        )
-        message.attach_alternative(
-            render_to_string("emails/invitation/body.html", context), "text/html"
-        )
+    message = compose(
+        "invitation", to=invitation.email, context={"invitation": invitation, "link": link}
+    )
     try:
         message.send()
     except (OSError, smtplib.SMTPException) as error:

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from accounts.audit import record
 from accounts.models import Action, RecoveryCode, User
+from accounts.notices import notify
 from accounts.origin import Origin
 from portal.lib import clock
 from portal.lib.crypto import digest
@@ -37,13 +38,9 @@ def take_recovery_code(*, user: User, code: str, origin: Origin) -> bool:
         used_at=clock.now()
     )
     if taken:
-        record(
-            Action.RECOVERY_CODE_USED,
-            actor=user,
-            origin=origin,
-            target=user,
-            left=codes_left(user),
-        )
+        left = codes_left(user)
+        record(Action.RECOVERY_CODE_USED, actor=user, origin=origin, target=user, left=left)
+        notify("recovery_code_used", users=[user], origin=origin, left=left)
     return bool(taken)
 
 

@@ -5,8 +5,17 @@ import uuid
 from django.db import transaction
 
 from accounts.audit import record
-from accounts.models import Action, Authenticator, Membership, RecoveryCode, Session, User
+from accounts.models import (
+    Action,
+    Authenticator,
+    Membership,
+    RecoveryCode,
+    Role,
+    Session,
+    User,
+)
 from accounts.models.users import new_session_token
+from accounts.notices import notify, people_of
 from accounts.origin import Origin
 from accounts.services.codes import try_code
 from accounts.services.recovery import make_recovery_codes
@@ -22,6 +31,7 @@ def change_password(*, user: User, password: str, origin: Origin) -> None:
     user.save(update_fields=["password"])
     end_all_sessions(user)
     record(Action.PASSWORD_CHANGED, actor=user, origin=origin, target=user)
+    notify("password_changed", users=[user], origin=origin)
 
 
 @transaction.atomic
@@ -65,6 +75,7 @@ def replace_recovery_codes(*, user: User, origin: Origin) -> list[str]:
     """New recovery codes; the old ones are void, and every session ends but the caller's."""
     codes = make_recovery_codes(user=user, origin=origin)
     end_all_sessions(user)
+    notify("recovery_codes_new", users=[user], origin=origin)
     return codes
 
 
@@ -76,6 +87,12 @@ def reset_second_factor(*, user_id: uuid.UUID, reason: str, actor: User, origin:
     RecoveryCode.objects.filter(user=user).delete()
     end_all_sessions(user)
     record(Action.AUTHENTICATOR_RESET, actor=actor, origin=origin, target=user, reason=reason)
+    owners = [
+        owner
+        for membership in Membership.objects.filter(user=user).select_related("tenant")
+        for owner in people_of(membership.tenant, Role.OWNER)
+    ]
+    notify("two_factor_reset", users=[user, *owners], origin=None, who=user.username, reason=reason)
     return user
 
 
@@ -89,6 +106,7 @@ def confirm_enrolment(*, user: User, code: str, origin: Origin) -> bool:
     device.save(update_fields=["confirmed"])
     end_all_sessions(user)
     record(Action.AUTHENTICATOR_ENABLED, actor=user, origin=origin, target=user)
+    notify("two_factor_on", users=[user], origin=origin)
     return True
 
 
@@ -103,6 +121,7 @@ def disable_second_factor(
     RecoveryCode.objects.filter(user=user).delete()
     end_all_sessions(user)
     record(Action.AUTHENTICATOR_DISABLED, actor=user, origin=origin, target=user)
+    notify("two_factor_off", users=[user], origin=origin)
     return True
 
 

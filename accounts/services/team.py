@@ -7,6 +7,7 @@ from django.db import transaction
 from accounts.access import require_role
 from accounts.audit import record
 from accounts.models import Action, Membership, Role, Session, Tenant, User
+from accounts.notices import notify
 from accounts.origin import Origin
 
 OWNERS = frozenset({Role.OWNER})
@@ -35,6 +36,14 @@ def change_role(
         tenant=tenant,
         target=membership.user,
         role=[before, str(role)],
+    )
+    notify(
+        "role_changed",
+        users=[membership.user],
+        origin=origin,
+        tenant=tenant.name,
+        role=str(role),
+        by=actor.username,
     )
     return membership
 

@@ -36,6 +36,7 @@ def main(caller: Path, arguments: list[str]) -> int:
                 if server is None:
                     return _on_own_server(home, base_url, arguments, caller, signals)
         except Stopped as stopped:
+            say(f"bin/manage: stopped by {stopped}.")
             return 128 + stopped.signum
         finally:
             home.unlock()

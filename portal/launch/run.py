@@ -75,13 +75,13 @@ def _run(home: Home, address: Address, pause: Pause) -> None:
             home=home.folder, secrets=secrets, base_url=base_url, server=server
         )
         links = _prepare(environment, pause)
-        with _granian(address, environment) as granian:
+        with _granian(address, environment) as granian, _worker(environment) as worker:
             _await_health(address, granian, pause)
             home.remember_base_url(base_url)
             home.announce(replace(holder, ready=True))
             _summarize(home, base_url, server, links)
             try:
-                _watch(granian, server, home, pause)
+                _watch(granian, worker, server, home, pause)
             finally:
                 home.announce(holder)
 
@@ -186,6 +186,17 @@ def _granian(address: Address, environment: Mapping[str, str]) -> Iterator[subpr
         stop(granian, (signal.SIGTERM, OPEN_CONNECTIONS_SECONDS + 3))
 
 
+@contextmanager
+def _worker(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """What sends queued mails and clears up. Jobs lie in Postgres: nothing is lost when it ends."""
+    command = manage_command(sys.executable, ["procrastinate", "worker"])
+    worker = start(command, env=environment, cwd=ROOT)
+    try:
+        yield worker
+    finally:
+        stop(worker, (signal.SIGTERM, OPEN_CONNECTIONS_SECONDS))
+
+
 def _await_health(address: Address, granian: subprocess.Popen[bytes], pause: Pause) -> None:
     deadline = time.monotonic() + SERVER_START_SECONDS
     while not _is_healthy(address):
@@ -223,13 +234,19 @@ def _summarize(home: Home, base_url: str, server: Server | None, links: Mapping[
 
 
 def _watch(
-    granian: subprocess.Popen[bytes], server: Server | None, home: Home, pause: Pause
+    granian: subprocess.Popen[bytes],
+    worker: subprocess.Popen[bytes],
+    server: Server | None,
+    home: Home,
+    pause: Pause,
 ) -> None:
     """Returns never: what it waits for is a signal, or the end of a child."""
     postgres = server.process if server else None
     while True:
         if granian.poll() is not None:
             raise LaunchError(f"The server ended by itself (code {granian.returncode}).")
+        if worker.poll() is not None:
+            raise LaunchError(f"The worker ended by itself (code {worker.returncode}).")
         if postgres and postgres.poll() is not None:
             log = home.folder / "log" / "postgres.log"
             raise LaunchError(

@@ -52,6 +52,7 @@ def main(caller: Path, arguments: list[str]) -> int:
                 )
                 return _run(steps, environment, signals)
         except Stopped as stopped:
+            say(f"bin/test: stopped by {stopped}.")
             return 128 + stopped.signum
 
 

@@ -6,7 +6,11 @@ Every decision that depends on the time asks here; none asks the database or the
 import datetime as dt
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_offset = dt.timedelta()
+from portal.lib.env import env_int
+
+# For trying out what happens later; portal.E008 refuses it outside development.
+_START = dt.timedelta(seconds=env_int("PORTAL_CLOCK_OFFSET", 0))
+_offset = _START
 
 
 def now() -> dt.datetime:
@@ -21,9 +25,9 @@ def move(by: dt.timedelta) -> None:
 
 
 def reset() -> None:
-    """Back to the system's time."""
+    """Back to the time this process began with."""
     global _offset  # noqa: PLW0603
-    _offset = dt.timedelta()
+    _offset = _START
 
 
 def zone(name: str) -> ZoneInfo:

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Sequence
+from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,4 +71,5 @@ class FileBackend(BaseEmailBackend):
             path = self._folder / f"{stamp}-{len(list(self._folder.iterdir()))}.eml"
             path.touch(mode=0o600, exist_ok=False)
             path.write_bytes(message.as_bytes())
-        sys.stderr.write(f"Mail to {message['To']}: {message['Subject']} ({path})\n")
+        subject = make_header(decode_header(str(message["Subject"])))
+        sys.stderr.write(f"Mail to {message['To']}: {subject} ({path})\n")

@@ -1,0 +1,40 @@
+"""Argon2id, a few at a time: each takes 100 MiB, and a flood of them must not take all there is."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.contrib.auth.hashers import Argon2PasswordHasher
+
+from accounts.limits import TooManyTries
+
+# Longer than this nobody waits: the thread is needed for somebody else's page.
+PATIENCE_SECONDS = 2
+RETRY_AFTER_SECONDS = 5
+
+_slots = threading.BoundedSemaphore(settings.HASHES_AT_ONCE)
+
+
+class BoundedArgon2(Argon2PasswordHasher):
+    """Django's Argon2 hasher behind a semaphore of HASHES_AT_ONCE; then 429."""
+
+    def encode(self, password: str, salt: str) -> str:
+        """Hash, when there is a slot."""
+        with _slot():
+            return super().encode(password, salt)
+
+    def verify(self, password: str, encoded: str) -> bool:
+        """Check, when there is a slot."""
+        with _slot():
+            return super().verify(password, encoded)
+
+
+@contextmanager
+def _slot() -> Iterator[None]:
+    if not _slots.acquire(timeout=PATIENCE_SECONDS):
+        raise TooManyTries(RETRY_AFTER_SECONDS)
+    try:
+        yield
+    finally:
+        _slots.release()

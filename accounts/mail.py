@@ -1,0 +1,33 @@
+"""Mails: text and HTML from one source, templates/emails/<name>/{subject.txt,body.txt}."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from portal.lib import clock
+
+
+def compose(
+    name: str, *, to: str, context: dict[str, Any], language: str = "en", time_zone: str = "UTC"
+) -> EmailMultiAlternatives:
+    """The mail `name` for one address, in the reader's language and zone.
+
+    The HTML is the text with its paragraphs marked and its links made links: no images, nothing
+    from elsewhere, nothing that the text does not say.
+    """
+    context = {
+        **context,
+        "provider": settings.PROVIDER_NAME,
+        "contact": settings.PROVIDER_EMAIL,
+        "base_url": settings.PORTAL_BASE_URL,
+    }
+    with translation.override(language), timezone.override(clock.zone(time_zone)):
+        subject = render_to_string(f"emails/{name}/subject.txt", context)
+        text = render_to_string(f"emails/{name}/body.txt", context).strip() + "\n"
+        html = render_to_string("emails/layout.html", {"subject": subject.strip(), "text": text})
+    message = EmailMultiAlternatives(subject=" ".join(subject.split()), body=text, to=[to])
+    message.attach_alternative(html, "text/html")
+    return message

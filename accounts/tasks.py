@@ -1,0 +1,41 @@
+"""What the worker does. It runs beside the pages: `manage.py procrastinate worker`."""
+
+import datetime as dt
+from typing import Any
+
+from procrastinate import RetryStrategy
+from procrastinate.contrib.django import app
+
+from accounts.mail import compose
+from accounts.models import Counter, User, WrongCode
+from accounts.sessions import SessionStore
+from portal.lib import clock
+
+# 30 s after the first failure, 30 s more after each: a mail server that is away for an hour costs
+# a few tries, and one that is away for a day and a half loses nothing either.
+RETRIES = RetryStrategy(max_attempts=100, wait=30, linear_wait=30)
+
+
+@app.task(queue="mail", retry=RETRIES, name="accounts.tasks.send_notice")
+def send_notice(name: str, user_id: str, context: dict[str, Any]) -> None:
+    """Send one security mail, to the address and in the language that the user has by now."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        return
+    context = {**context, "user": user, "at": dt.datetime.fromisoformat(context["at"])}
+    compose(
+        f"notices/{name}",
+        to=user.email,
+        context=context,
+        language=user.language,
+        time_zone=user.time_zone,
+    ).send()
+
+
+@app.periodic(cron="17 * * * *")
+@app.task(queue="upkeep", name="accounts.tasks.forget_what_is_over")
+def forget_what_is_over(timestamp: int) -> None:
+    """Delete sessions, counters and wrong codes that no longer count."""
+    SessionStore.clear_expired()
+    Counter.objects.filter(expires_at__lte=clock.now()).delete()
+    WrongCode.objects.filter(at__lt=clock.now() - dt.timedelta(days=2)).delete()
