@@ -27,7 +27,7 @@ def describe_agent(agent: str) -> str:
     browser, system = _first(_BROWSERS, agent), _first(_SYSTEMS, agent)
     if browser and system:
         return f"{browser} · {system}"
-    return browser or system or agent.split("/")[0][:40]
+    return browser or system or agent.split(" ")[0][:40]
 
 
 def _first(names: list[tuple[str, str]], agent: str) -> str:

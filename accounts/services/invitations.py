@@ -216,8 +216,11 @@ def _locked_and_open(token: str) -> Invitation:
 
 
 def _is_open(invitation: Invitation) -> bool:
-    """Nobody joins a suspended tenant."""
-    return invitation.tenant is None or invitation.tenant.is_active
+    """Nobody joins a suspended tenant; and an account is a member's or of the staff, never both."""
+    if invitation.tenant is not None and not invitation.tenant.is_active:
+        return False
+    account = User.objects.by_email(invitation.email)
+    return account is None or (invitation.tenant is not None and not account.is_staff)
 
 
 def _check_may_invite(actor: User | None, tenant: Tenant | None) -> None:

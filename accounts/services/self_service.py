@@ -21,12 +21,19 @@ from accounts.services.codes import try_code
 from accounts.services.recovery import make_recovery_codes
 
 
+class PasswordHasChanged(Exception):
+    """The current password is no longer the one that was checked."""
+
+
 @transaction.atomic
 def change_password(*, user: User, password: str, origin: Origin) -> None:
     """Set the password and end every session; the caller keeps its own by `keep_this_session`.
 
-    The forms have checked the current password and the new one's strength.
+    The forms have checked the current password and the new one's strength; of two changes at once
+    the second is PasswordHasChanged.
     """
+    if User.objects.select_for_update().get(pk=user.pk).password != user.password:
+        raise PasswordHasChanged
     user.set_password(password)
     user.save(update_fields=["password"])
     end_all_sessions(user)

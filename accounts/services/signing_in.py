@@ -5,11 +5,10 @@ import uuid
 from dataclasses import dataclass
 from enum import Enum
 
-from django.contrib.auth import authenticate
 from django.db import transaction
 
 from accounts.audit import record
-from accounts.backends import may_sign_in
+from accounts.backends import UsernameOrEmail, may_sign_in
 from accounts.models import Action, Authenticator, PendingSignIn, User
 from accounts.origin import Origin
 from accounts.services.codes import try_code
@@ -24,8 +23,9 @@ def check_password(*, typed: str, password: str, origin: Origin) -> User | None:
 
     What was typed is not kept: people type passwords into the wrong field.
     """
-    user = authenticate(None, username=typed, password=password)
-    if isinstance(user, User):
+    # Not django.contrib.auth.authenticate: it takes TooManyTries for an answer of the backend.
+    user = UsernameOrEmail().authenticate(None, username=typed, password=password)
+    if user is not None:
         return user
     known = User.objects.by_login(typed)
     record(Action.LOGIN_REFUSED, actor=None, origin=origin, target=known, step="password")

@@ -81,6 +81,8 @@ def dead_link(request: HttpRequest) -> HttpResponse:
 
 
 def _for_existing_account(request: HttpRequest, found: Invitation, token: str) -> HttpResponse:
+    if find_pending(token) is None:  # it was this link that made the account, a moment ago
+        return dead_link(request)
     is_theirs = isinstance(request.user, User) and request.user.email.lower() == found.email.lower()
     context = {"invitation": found, "token": token, "is_theirs": is_theirs}
     return render(request, "accounts/invitation_join.html", context)

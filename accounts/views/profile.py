@@ -42,18 +42,22 @@ def password_change(request: PortalRequest) -> HttpResponse:
         limit_password_check(request, request.user)
     form = ChangePasswordForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
-        services.change_password(
-            user=request.user,
-            password=form.cleaned_data["new_password"],
-            origin=Origin.of(request),
-        )
-        keep_this_session(
-            request,
-            request.user,
-            has_second_factor=request.session.get("has_second_factor", False),
-        )
-        messages.success(request, _("Password changed. Your other sessions are over."))
-        return redirect(own_page(request, "profile:show"))
+        try:
+            services.change_password(
+                user=request.user,
+                password=form.cleaned_data["new_password"],
+                origin=Origin.of(request),
+            )
+        except services.PasswordHasChanged:
+            form.add_error("current_password", _("It was changed a moment ago, in another window."))
+        else:
+            keep_this_session(
+                request,
+                request.user,
+                has_second_factor=request.session.get("has_second_factor", False),
+            )
+            messages.success(request, _("Password changed. Your other sessions are over."))
+            return redirect(own_page(request, "profile:show"))
     return render(request, "accounts/password_change.html", {"form": form})
 
 

@@ -17,13 +17,11 @@ from psycopg.conninfo import make_conninfo
 
 LANES = 4
 MOST_WAITING = 1000  # questions; one more is given up at once
-PATIENCE_SECONDS = (
-    0.15  # of the 250 ms in which a call must be answered; the rest is for a busy loop
-)
+PATIENCE_SECONDS = 0.15  # a call is answered within 250 ms, however busy the event loop is
 STATEMENT_MILLISECONDS = 800  # by Postgres itself, so that no backend waits on after we have left
 STUCK_SECONDS = 1.0  # then the connection is given up: Postgres would have ended the statement
 CONNECT_SECONDS = 1.0
-PAUSE_SECONDS = 0.25  # between two attempts of a lane to connect
+PAUSE_SECONDS = 0.25  # of a lane that failed, before it connects again
 
 Rows = list[tuple[Any, ...]]
 T = TypeVar("T")
@@ -125,7 +123,10 @@ class _Lane:
             except Exception as error:
                 was_lost = self._connection is not None and self._connection.closed
                 await self._disconnect()
-                if (is_fresh or not was_lost) and not question.answer.done():
+                if was_lost and not is_fresh:
+                    continue
+                self._next_attempt_at = monotonic() + PAUSE_SECONDS
+                if not question.answer.done():
                     reason = f"{type(error).__name__}: {error}"
                     question.answer.set_exception(DatabaseAway(" ".join(reason.split())))
             else:
@@ -134,7 +135,6 @@ class _Lane:
 
     async def _connect(self) -> psycopg.AsyncConnection:
         await asyncio.sleep(self._next_attempt_at - monotonic())
-        self._next_attempt_at = monotonic() + PAUSE_SECONDS
         connecting = psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
         return await _within(CONNECT_SECONDS, connecting)
 

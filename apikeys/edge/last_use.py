@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 import logging
 import uuid
-from itertools import islice
 
 from apikeys.edge.database import Database, DatabaseAway
 from portal.lib import clock
@@ -28,6 +27,8 @@ SET last_used_at = excluded.last_used_at, last_address = excluded.last_address
 WHERE known.last_used_at < excluded.last_used_at
 """
 
+Use = tuple[dt.datetime, str | None]  # when, and from which address
+
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +41,7 @@ class LastUse:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._noted: dict[uuid.UUID, tuple[dt.datetime, str | None]] = {}
+        self._noted: dict[uuid.UUID, Use] = {}
         self._flushing: asyncio.Task[None] | None = None
         self._is_behind = False
 
@@ -62,22 +63,26 @@ class LastUse:
 
     async def flush(self) -> None:
         """Write what is noted; what cannot be written is kept for the next time."""
-        while self._noted:
-            batch = dict(islice(self._noted.items(), BATCH))
-            times, addresses = zip(*batch.values(), strict=True)
+        noted = list(self._noted.items())
+        for start in range(0, len(noted), BATCH):
+            batch = noted[start : start + BATCH]
             try:
-                await self._database.ask(
-                    _WRITE, [list(batch), list(times), list(addresses)], seconds=WRITE_SECONDS
-                )
+                await self._write(batch)
             except DatabaseAway as away:
                 if not self._is_behind:
                     _log.warning("The last use of keys is not written: %s", redacted(str(away)))
                 self._is_behind = True
                 return
             self._is_behind = False
-            for key_id, use in batch.items():
-                if self._noted[key_id] is use:  # else it was used again while this was written
+            for key_id, use in batch:
+                if self._noted.get(key_id) is use:  # else it was used again meanwhile
                     del self._noted[key_id]
+
+    async def _write(self, batch: list[tuple[uuid.UUID, Use]]) -> None:
+        keys = [key_id for key_id, _ in batch]
+        times = [at for _, (at, _) in batch]
+        addresses = [address for _, (_, address) in batch]
+        await self._database.ask(_WRITE, [keys, times, addresses], seconds=WRITE_SECONDS)
 
     async def _flush_for_ever(self) -> None:
         while True:
