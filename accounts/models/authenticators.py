@@ -32,6 +32,7 @@ class Authenticator(TimestampMixin, Device):  # type: ignore[misc]
     """A user's TOTP device: at most one confirmed and one that waits for its first code."""
 
     encrypted_secret = models.TextField(editable=False)
+    begun_at = models.DateTimeField(default=clock.now, editable=False)
     # The step of the last code taken; nothing at or below it is taken again (RFC 6238 §5.2).
     last_step = models.BigIntegerField(default=-1, editable=False)
 

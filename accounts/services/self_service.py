@@ -1,5 +1,6 @@
 """What people do to their own account: password, second factor, preferences, sessions."""
 
+import datetime as dt
 import uuid
 
 from django.db import transaction
@@ -19,10 +20,15 @@ from accounts.notices import notify, people_of
 from accounts.origin import Origin
 from accounts.services.codes import try_code
 from accounts.services.recovery import make_recovery_codes
+from portal.lib import clock
 
 
 class PasswordHasChanged(Exception):
     """The current password is no longer the one that was checked."""
+
+
+# How long the secret can be seen again, and confirmed, after the password was given for it.
+ENROLMENT_LIFETIME = dt.timedelta(minutes=30)
 
 
 @transaction.atomic
@@ -50,16 +56,17 @@ def begin_enrolment(*, user: User) -> Authenticator | None:
     User.objects.select_for_update().get(pk=user.pk)
     if has_second_factor(user):
         return None
-    device = Authenticator.objects.filter(user=user, confirmed=False).first()
-    device = device or Authenticator(user=user, confirmed=False, name="TOTP")
+    Authenticator.objects.filter(user=user, confirmed=False).delete()
+    device = Authenticator(user=user, confirmed=False, name="TOTP", begun_at=clock.now())
     device.set_new_secret()
     device.save()
     return device
 
 
 def waiting_authenticator(user: User) -> Authenticator | None:
-    """The user's own authenticator that waits for its first code."""
-    return Authenticator.objects.filter(user=user, confirmed=False).first()
+    """The user's own authenticator that waits for its first code; its page shows the secret."""
+    begun = clock.now() - ENROLMENT_LIFETIME
+    return Authenticator.objects.filter(user=user, confirmed=False, begun_at__gt=begun).first()
 
 
 def has_second_factor(user: User) -> bool:
@@ -106,7 +113,8 @@ def reset_second_factor(*, user_id: uuid.UUID, reason: str, actor: User, origin:
 @transaction.atomic
 def confirm_enrolment(*, user: User, code: str, origin: Origin) -> bool:
     """Turn 2FA on with the first code. Every session ends but the caller's."""
-    device = Authenticator.objects.select_for_update().filter(user=user, confirmed=False).first()
+    User.objects.select_for_update().get(pk=user.pk)
+    device = waiting_authenticator(user)
     if device is None or has_second_factor(user) or not device.verify_token(code):
         return False
     device.confirmed = True

@@ -4,7 +4,7 @@ import uuid
 
 from django.contrib import messages
 from django.db.models import Exists, OuterRef
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
@@ -79,6 +79,8 @@ def member_edit(request: PortalRequest, membership_id: uuid.UUID) -> HttpRespons
                 actor=request.user,
                 origin=Origin.of(request),
             )
+        except Membership.DoesNotExist:  # removed meanwhile
+            raise Http404 from None
         except LastOwner:
             form.add_error("role", _("A tenant keeps at least one owner. Make another one first."))
         else:
@@ -101,6 +103,8 @@ def member_remove(request: PortalRequest, membership_id: uuid.UUID) -> HttpRespo
                 actor=request.user,
                 origin=Origin.of(request),
             )
+        except Membership.DoesNotExist:  # removed meanwhile
+            raise Http404 from None
         except LastOwner:
             messages.error(request, _("A tenant keeps at least one owner. Make another one first."))
         else:

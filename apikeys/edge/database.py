@@ -17,7 +17,6 @@ from psycopg.conninfo import make_conninfo
 
 LANES = 4
 MOST_WAITING = 1000  # questions; one more is given up at once
-PATIENCE_SECONDS = 0.15  # a call is answered within 250 ms, however busy the event loop is
 STATEMENT_MILLISECONDS = 800  # by Postgres itself, so that no backend waits on after we have left
 STUCK_SECONDS = 1.0  # then the connection is given up: Postgres would have ended the statement
 CONNECT_SECONDS = 1.0
@@ -68,11 +67,7 @@ class Database:
             await asyncio.wait(self._lanes, timeout=1)
 
     async def ask(
-        self,
-        statement: str,
-        parameters: Sequence[object] = (),
-        *,
-        seconds: float = PATIENCE_SECONDS,
+        self, statement: str, parameters: Sequence[object] = (), *, seconds: float
     ) -> Rows:
         """The rows of one statement, or DatabaseAway after so many seconds at the latest.
 

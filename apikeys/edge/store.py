@@ -1,12 +1,15 @@
-"""What Postgres knows of a secret, in one indexed query."""
+"""What Postgres knows of a secret, in one indexed query, or that it cannot be asked just now."""
 
 from typing import Any
 
 from apikeys.catalogue import in_order
-from apikeys.edge.database import Database
+from apikeys.edge.database import Database, DatabaseAway
 from apikeys.verdict import KeyRecord, Versions
 from portal.lib.address import unmapped_network
 from portal.lib.crypto import digest
+
+# A call that cannot be decided is answered within 250 ms; the rest is for a busy event loop.
+PATIENCE_SECONDS = 0.15
 
 _LOOKUP = """
 SELECT key.id, tenant.id, tenant.slug, tenant.name,
@@ -29,9 +32,17 @@ class Store:
         self._database = database
 
     async def key_record(self, secret: str) -> KeyRecord | None:
-        """The record, or None for a secret that we never made. Raises DatabaseAway."""
-        rows = await self._database.ask(_LOOKUP, [digest(secret)])
+        """The record, or None for a secret that we never made. Raises DatabaseAway, in time."""
+        rows = await self._database.ask(_LOOKUP, [digest(secret)], seconds=PATIENCE_SECONDS)
         return _record(rows[0]) if rows else None
+
+    async def is_ready(self) -> bool:
+        """Whether a record could be found just now."""
+        try:
+            await self._database.ask("SELECT 1", seconds=PATIENCE_SECONDS)
+        except DatabaseAway:
+            return False
+        return True
 
 
 def _record(row: tuple[Any, ...]) -> KeyRecord:
