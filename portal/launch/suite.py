@@ -27,7 +27,21 @@ LINTERS = {
 }
 PYTEST = ["-m", "pytest", "-n", "auto"]
 # What the person's own portal is set to is no business of the tests.
-NOT_FOR_TESTS = ("EMAIL_URL", "FIELD_KEYS", "HOST", "PORT", "PORTAL_BASE_URL", "SECRET_KEY")
+NOT_FOR_TESTS = (
+    "EMAIL_URL",
+    "FEED_BASE_URL",
+    "FIELD_KEYS",
+    "HOST",
+    "PORT",
+    "PORTAL_BASE_URL",
+    "PORTAL_CLOCK_OFFSET",
+    "PROVIDER_EMAIL",
+    "PROVIDER_NAME",
+    "RATELIMIT_ENABLE",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "TRUSTED_PROXIES",
+)
 
 
 def main(caller: Path, arguments: list[str]) -> int:
