@@ -3,11 +3,12 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import InvitationForm
+from accounts.fresh import fresh_login_required
 from accounts.models import AuditEvent, Invitation, User
 from accounts.origin import Origin
 from accounts.services import invitations as services
@@ -108,10 +109,14 @@ class InvitationAdmin(StaffAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """**Invite operator**."""
-        return super().add_view(
-            request, form_url, {"title": _("Invite operator"), **(extra_context or {})}
-        )
+        """**Invite operator**, for somebody who proved themselves of late."""
+        view = fresh_login_required(super().add_view)
+        return view(request, form_url, {"title": _("Invite operator"), **(extra_context or {})})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What was typed before the question who it is; else what the address says."""
+        typed: QueryDict | None = getattr(request, "refill", None)
+        return typed.dict() if typed else super().get_changeform_initial_data(request)
 
     def save_model(self, request: HttpRequest, obj: Invitation, form: Any, change: bool) -> None:
         """Invite by the service, which mails and records."""
@@ -132,9 +137,13 @@ class InvitationAdmin(StaffAdmin):
         return redirect("admin:accounts_invitation_change", obj.pk)
 
 
-def _set_active(request: HttpRequest, user: User, *, is_active: bool) -> None:
+def _not_oneself(request: HttpRequest, user: User) -> None:
     if user.pk == request.user.pk:
         raise ActRefused(_("Not yourself."))
+
+
+def _set_active(request: HttpRequest, user: User, *, is_active: bool) -> None:
+    _not_oneself(request, user)
     set_user_active(
         user_id=user.pk,
         is_active=is_active,
@@ -154,6 +163,7 @@ def _enable(request: HttpRequest, user: User) -> Any:
 
 
 def _reset_second_factor(request: HttpRequest, user: User) -> Any:
+    _not_oneself(request, user)
     reset_second_factor(
         user_id=user.pk,
         reason=request.POST["reason"].strip()[:300],

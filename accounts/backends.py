@@ -38,7 +38,8 @@ class UsernameOrEmail(BaseBackend):
             return None
         if may_sign_in(user):
             return user
-        _tell_suspended(user)
+        if Membership.objects.filter(user=user).exists():
+            _tell_suspended(user)
         return None
 
     def get_user(self, user_id: Any) -> User | None:

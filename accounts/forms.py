@@ -56,14 +56,15 @@ class CodeForm(forms.Form):
         return str(self.cleaned_data["code"]).replace(" ", "")
 
 
-class ConfirmItIsYouForm(forms.Form):
+class ConfirmItIsYouForm(CodeForm):
     """Password, and a code where 2FA is on. Whether they are right, the caller finds out."""
+
+    field_order = ["password", "code"]
 
     wrong_password = _("This is not your password.")
     wrong_code = _("This code is wrong or was used already. Wait for the next one.")
 
     password = _password_field(_("Password"), "current-password")
-    code = CodeForm.base_fields["code"]
 
     def __init__(self, *args: Any, needs_code: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

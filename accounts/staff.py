@@ -12,9 +12,11 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import login_not_required, tenant_not_required
+from accounts.fresh import fresh_login_required
 from portal.lib.http import answers
 
 # What Django's admin brings and this panel does not: passwords are the people's own affair.
@@ -125,6 +127,11 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def log_change(self, *args: Any) -> Any:
         """Not kept."""
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list, under its own name."""
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
@@ -137,7 +144,9 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         own = [
             path(
                 f"<uuid:object_id>/{act.name}",
-                self.admin_site.admin_view(answers("POST")(self._view_of(act))),
+                self.admin_site.admin_view(
+                    fresh_login_required(answers("POST")(self._view_of(act)))
+                ),
                 name=f"{meta.app_label}_{meta.model_name}_{act.name}",
             )
             for act in self.acts

@@ -3,6 +3,8 @@
 import datetime as dt
 from typing import Any
 
+from django.conf import settings
+from django.urls import reverse
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
@@ -22,7 +24,13 @@ def send_notice(name: str, user_id: str, context: dict[str, Any]) -> None:
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         return
-    context = {**context, "user": user, "at": dt.datetime.fromisoformat(context["at"])}
+    own_page = reverse("staff_profile:show" if user.is_staff else "profile:show")
+    context = {
+        **context,
+        "user": user,
+        "at": dt.datetime.fromisoformat(context["at"]),
+        "profile_url": settings.PORTAL_BASE_URL + own_page,
+    }
     compose(
         f"notices/{name}",
         to=user.email,
@@ -39,3 +47,11 @@ def forget_what_is_over(timestamp: int) -> None:
     SessionStore.clear_expired()
     Counter.objects.filter(expires_at__lte=clock.now()).delete()
     WrongCode.objects.filter(at__lt=clock.now() - dt.timedelta(days=2)).delete()
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(queue="upkeep", name="accounts.tasks.take_up_again")
+async def take_up_again(timestamp: int) -> None:
+    """Put jobs back whose worker died over them: a mail twice is better than none."""
+    for job in await app.job_manager.get_stalled_jobs():
+        await app.job_manager.retry_job(job)

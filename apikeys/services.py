@@ -75,10 +75,12 @@ def create_key(
         raise FormAlreadySent(made.filter(pk=spent.result).first() if spent.result else None)
     if ApiKey.objects.for_tenant(tenant).live().count() >= contract.max_keys:
         raise TooManyKeys
+    picked = in_order(set(scopes) & set(contract.scopes))
     key = ApiKey.objects.create(
         tenant=tenant,
         label=label,
-        scopes=in_order(set(scopes) & set(contract.scopes)),
+        scopes=picked,
+        is_narrowed=len(picked) < len(contract.scopes),
         sports=contract.sports,
         allowlist=list(allowlist),
         created_by=actor,
@@ -163,8 +165,8 @@ def change_contract(
 ) -> Contract:
     """Set new terms: scopes, sports, limit_rpm, max_keys, max_streams.
 
-    A key that held the whole of the old contract holds the whole of the new one; a key for which
-    fewer scopes were picked keeps those, as far as the contract still has them.
+    A key that was made with the whole of the contract holds the whole of the new one; a key for
+    which fewer scopes were picked keeps those, as far as the contract still has them.
     """
     contract = Contract.objects.select_for_update().get(tenant=tenant)
     before = {name: getattr(contract, name) for name in terms}
@@ -173,12 +175,13 @@ def change_contract(
     }
     if not changed:
         return contract
-    held_whole = ApiKey.objects.for_tenant(tenant).live().select_for_update()
-    for key in held_whole:
-        for column in {"scopes", "sports"} & changed.keys():
-            if set(getattr(key, column)) == set(before[column]):
-                setattr(key, column, terms[column])
-                key.save(update_fields=[column])
+    for key in ApiKey.objects.for_tenant(tenant).live().select_for_update():
+        follows = {"sports"} if key.is_narrowed else {"scopes", "sports"}
+        columns = follows & changed.keys()
+        for column in columns:
+            setattr(key, column, terms[column])
+        if columns:
+            key.save(update_fields=columns)
     for name, value in terms.items():
         setattr(contract, name, value)
     contract.save(update_fields=list(terms))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import resolve
 
 from accounts.limits import TooManyTries
 from accounts.origin import Origin
@@ -20,6 +21,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 METHODS = {"GET", "HEAD", "POST"}
 LONGEST_PATH = 2048
+HEALTH = ("/healthz", "/readyz")
 # Charsets that Django would decode forms with; utf-7 and utf-16 make a 500 of plain Django.
 _CHARSET = re.compile(r"charset\s*=\s*\"?\s*([^\s;\"]+)", re.IGNORECASE)
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
@@ -84,6 +86,20 @@ class SecurityHeaders:
         headers.setdefault("Cross-Origin-Opener-Policy", settings.SECURE_CROSS_ORIGIN_OPENER_POLICY)
         if not headers.get("Cache-Control"):
             headers["Cache-Control"] = "no-store"
+        return response
+
+
+class Health:
+    """`/healthz` and `/readyz` for load balancers, which ask by address and not by our name."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer before the host is looked at, and before any session is."""
+        if request.path_info not in HEALTH:
+            return self._get_response(request)
+        response: HttpResponse = resolve(request.path_info).func(request)
         return response
 
 

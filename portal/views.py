@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
@@ -134,12 +135,21 @@ def server_error(request: HttpRequest) -> HttpResponse:
     The page asks nothing of the session or the database, which may be what is broken.
     """
     context: dict[str, Any] = {"request_id": getattr(request, "request_id", "")}
-    error = sys.exc_info()[1]
-    if isinstance(error, OperationalError | InterfaceError):
+    if _is_database_away(sys.exc_info()[1]):
         response = HttpResponse(_plain("errors/unavailable.html", context), status=503)
         response.headers["Retry-After"] = "5"
         return response
     return HttpResponse(_plain("errors/500.html", context), status=500)
+
+
+def _is_database_away(error: BaseException | None) -> bool:
+    """Whatever it was wrapped in on its way: the queue raises errors of its own from psycopg's."""
+    away = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+    while error is not None:
+        if isinstance(error, away):
+            return True
+        error = error.__cause__
+    return False
 
 
 def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -1,12 +1,17 @@
 """A client for the machine door that speaks ASGI to it in process, without a socket between."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import psycopg
+from django.conf import settings
+
 from apikeys.edge.app import Door
+from tests.conftest import DATABASE, with_database
 
 T = TypeVar("T")
 
@@ -96,3 +101,24 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return result
 
     return asyncio.run(watched())
+
+
+def ask(*keys: str, door: Door | None = None, **given: Any) -> Reply:
+    """One call through a door that is opened for it."""
+
+    async def work() -> Reply:
+        async with opened(door or Door()) as ask:
+            return await ask(*keys, **given)
+
+    return run(work)
+
+
+def code(reply: Reply) -> tuple[int, str]:
+    """Status and code, of an error in JSON."""
+    return reply.status, json.loads(reply.body)["code"]
+
+
+def rename_table(old: str, new: str) -> None:
+    """As the owner of the tables, for what happens when one is not there."""
+    with psycopg.connect(with_database(settings.DATABASE_OWNER_URL, DATABASE)) as connection:
+        connection.execute(f"ALTER TABLE {old} RENAME TO {new}")

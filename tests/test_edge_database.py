@@ -17,7 +17,7 @@ def test_where_nothing_listens_the_answer_is_at_once_that_it_is_away(tmp_path: P
     async def work() -> None:
         asked = Database({"host": str(tmp_path)})
         asked.open()
-        with pytest.raises(DatabaseAway, match="OperationalError: .*No such file or directory"):
+        with pytest.raises(DatabaseAway, match=r"OperationalError: .*No such file or directory"):
             await asked.ask("SELECT 1", seconds=30)
         await asked.close()
 

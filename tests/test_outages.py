@@ -1,7 +1,7 @@
 """What the machine door answers while its own Postgres is frozen, locked, gone or restarted.
 
 Nothing here is timed: each answer must come while the outage lasts, and psycopg alone would take
-five seconds for that. How long it really takes is in the documentation.
+longer than the longest of these.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ import psutil
 import psycopg
 import pytest
 
+from apikeys.edge import store
 from apikeys.edge.app import Door
 from apikeys.edge.database import LANES
 from apikeys.edge.settings import EdgeSettings
@@ -242,8 +243,11 @@ def test_while_postgres_is_away_calls_are_answered_503_and_soon_after_let_in_aga
     through(outages, work)
 
 
-def test_one_frozen_backend_costs_one_call(outages: Outages) -> None:
+def test_one_frozen_backend_costs_one_call(
+    outages: Outages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other lanes go on."""
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.8)  # for a machine that is busy besides
 
     async def work(ask: Ask) -> None:
         frozen = outages.freeze_one_lane()
@@ -259,8 +263,11 @@ def test_one_frozen_backend_costs_one_call(outages: Outages) -> None:
     through(outages, work)
 
 
-def test_after_a_restart_no_call_meets_a_dead_connection(outages: Outages) -> None:
+def test_after_a_restart_no_call_meets_a_dead_connection(
+    outages: Outages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each lane notices by its first question, and asks again over a fresh connection."""
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)  # for a machine that is busy besides
 
     async def work(ask: Ask) -> None:
         outages.restart()

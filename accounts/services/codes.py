@@ -7,6 +7,7 @@ the user out.
 
 import datetime as dt
 import uuid
+from math import ceil
 
 from django.db import transaction
 
@@ -42,9 +43,11 @@ def try_code(*, user: User, code: str, browser: uuid.UUID | None, origin: Origin
 
 
 def _refuse_if_too_many(user: User, browser: uuid.UUID | None) -> None:
-    now = clock.now()
+    now, waits = clock.now(), []
     for most, window in _KNOWN_BROWSER if browser else _STRANGERS:
         wrong = WrongCode.objects.filter(user=user, browser=browser, at__gt=now - window)
         moments = list(wrong.order_by("-at").values_list("at", flat=True)[:most])
         if len(moments) == most:
-            raise TooManyTries(int((moments[-1] + window - now).total_seconds()) + 1)
+            waits.append(moments[-1] + window - now)
+    if waits:
+        raise TooManyTries(ceil(max(waits).total_seconds()))

@@ -91,6 +91,8 @@ def _locked(tenant: Tenant, membership_id: uuid.UUID, actor: User) -> Membership
 
 
 def _keep_an_owner(membership: Membership) -> None:
-    others = Membership.objects.filter(tenant=membership.tenant, role=Role.OWNER)
+    others = Membership.objects.filter(
+        tenant=membership.tenant, role=Role.OWNER, user__is_active=True
+    )
     if membership.role == Role.OWNER and not others.exclude(pk=membership.pk).exists():
         raise LastOwner

@@ -47,6 +47,7 @@ def two_factor_enable(request: PortalRequest) -> HttpResponse:
 
 @second_factor_not_required
 @under_own_roof
+@fresh_login_required
 @answers("GET", "POST")
 def two_factor_confirm(request: PortalRequest) -> HttpResponse:
     """The QR code and the secret; one code turns 2FA on, and its answer shows recovery codes."""

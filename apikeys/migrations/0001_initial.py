@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
                         base_field=models.CharField(max_length=64), size=None
                     ),
                 ),
+                ("is_narrowed", models.BooleanField(default=False)),
                 (
                     "sports",
                     django.contrib.postgres.fields.ArrayField(

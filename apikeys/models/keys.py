@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
+from apikeys.models.contracts import Contract
 from apikeys.models.fields import CidrField
 from portal.lib import clock
 from portal.lib.address import Network, network_text
@@ -44,6 +45,8 @@ class ApiKey(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_keys")
     label = models.CharField(_("label"), max_length=80)
     scopes = ArrayField(models.CharField(max_length=64))
+    # Fewer scopes were picked than the contract held: its changes do not add any.
+    is_narrowed = models.BooleanField(default=False)
     sports = ArrayField(models.CharField(max_length=32))
     allowlist = ArrayField(CidrField(), default=list, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -68,6 +71,10 @@ class ApiKey(models.Model):
     def is_live(self) -> bool:
         """Not revoked."""
         return self.revoked_at is None
+
+    def granted_scopes(self, contract: Contract) -> list[str]:
+        """Those of the key that the contract still holds: what a call is let in for."""
+        return [scope for scope in self.scopes if scope in contract.scopes]
 
     @property
     def networks(self) -> list[Network]:

@@ -15,7 +15,7 @@ from accounts.models import AuditEvent
 from accounts.origin import Origin
 from apikeys import services
 from apikeys.forms import ConfirmForm, EditKeyForm, NewKeyForm
-from apikeys.models import ApiKey, Contract
+from apikeys.models import ApiKey, Contract, KeyUse
 from apikeys.networks import covers
 from apikeys.services import KEY_ROLES, FormAlreadySent, IssuedKey, OutOfDate, TooManyKeys
 from portal.lib.http import answers
@@ -24,10 +24,11 @@ from portal.lib.http import answers
 @answers("GET")
 def key_list(request: PortalRequest) -> HttpResponse:
     """All keys of the tenant: the live ones in a table, the revoked ones folded away."""
+    contract = get_object_or_404(Contract, tenant=request.tenant)
     keys = list(ApiKey.objects.for_tenant(request.tenant).for_display())
     context = {
-        "contract": get_object_or_404(Contract, tenant=request.tenant),
-        "live_keys": [key for key in keys if key.is_live],
+        "contract": contract,
+        "live_keys": [(key, key.granted_scopes(contract)) for key in keys if key.is_live],
         "revoked_keys": [key for key in keys if not key.is_live],
         "may_change": _may_change(request),
     }
@@ -42,6 +43,7 @@ def key_detail(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
     context = {
         "key": key,
         "contract": contract,
+        "scopes": key.granted_scopes(contract),
         "events": AuditEvent.objects.about(key.pk)[:50],
         "may_change": _may_change(request),
     }
@@ -99,7 +101,7 @@ def key_edit(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
         except OutOfDate as late:
             return _conflict(request, "out_of_date", key, late.event)
         messages.success(request, _("Saved."))
-        for warning in _allowlist_warnings(request, edited):
+        for warning in _allowlist_warnings(request, edited, _use(key)):
             messages.warning(request, warning)
         return redirect("apikeys:key_detail", key_id)
     context = {"form": form, "key": key, "your_address": Origin.of(request).address}
@@ -144,7 +146,7 @@ def _confirmed(request: PortalRequest, key_id: uuid.UUID, template: str, act: An
         reason = "out_of_date" if late.key.is_live else "revoked"
         return _conflict(request, reason, key, late.event)
     if isinstance(done, IssuedKey):
-        return _secret_page(request, done, is_rotation=True)
+        return _secret_page(request, done, rotated=key)
     messages.success(
         request, _("“%(label)s” is revoked. No call gets in with it.") % {"label": key.label}
     )
@@ -161,20 +163,28 @@ def _may_change(request: PortalRequest) -> bool:
 
 
 def _secret_page(
-    request: PortalRequest, issued: IssuedKey, *, is_rotation: bool = False
+    request: PortalRequest, issued: IssuedKey, *, rotated: ApiKey | None = None
 ) -> HttpResponse:
-    """The secret, once: in this answer and in nothing that is kept."""
+    """The secret, once: in this answer and in nothing that is kept.
+
+    It asks the database nothing: a failure now would lose a secret that is in force already.
+    """
     context = {
         "key": issued.key,
         "secret": issued.secret,
-        "is_rotation": is_rotation,
+        "is_rotation": rotated is not None,
         "curl": f'curl -H "X-API-Key: {issued.secret}" {settings.FEED_BASE_URL}/v1/whoami',
-        "warnings": _allowlist_warnings(request, issued.key),
+        "warnings": _allowlist_warnings(request, issued.key, _use(rotated)),
     }
     return render(request, "apikeys/key_secret.html", context)
 
 
-def _allowlist_warnings(request: PortalRequest, key: ApiKey) -> list[str]:
+def _use(key: ApiKey | None) -> KeyUse | None:
+    """The last use of a key that came with it."""
+    return getattr(key, "use", None)
+
+
+def _allowlist_warnings(request: PortalRequest, key: ApiKey, use: KeyUse | None) -> list[str]:
     """Sentences for addresses that would be shut out and perhaps should not be."""
     warnings = []
     here = Origin.of(request).address
@@ -182,7 +192,6 @@ def _allowlist_warnings(request: PortalRequest, key: ApiKey) -> list[str]:
         warnings.append(
             _("Your own address, %(address)s, is not on the allowlist.") % {"address": here}
         )
-    use = getattr(key, "use", None)
     last = use.last_address if use else None
     if last not in {None, here} and not covers(key.networks, last):
         warnings.append(

@@ -43,7 +43,8 @@ ARGUMENTS = [
 NEW_PASSWORD = "seven herons over the estuary"
 OpenPage = Callable[..., Page]
 
-expect.set_options(timeout=10_000)
+PATIENCE_MS = 10_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="package")
@@ -103,6 +104,7 @@ def open_page(chromium: Browser, portal: Portal) -> Iterator[OpenPage]:
 
     def open_(user: User | None = None, *, has_second_factor: bool = False, **options: Any) -> Page:
         context = chromium.new_context(base_url=portal.url, **options)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         watch.over(context)
         if user:
@@ -115,7 +117,7 @@ def open_page(chromium: Browser, portal: Portal) -> Iterator[OpenPage]:
     yield open_
     for context in contexts:
         context.close()
-    assert watch.complaints == []
+    assert not watch.complaints, "\n".join(watch.complaints)
     assert b"Traceback" not in portal.log.read_bytes()[written:]
 
 
@@ -124,7 +126,7 @@ class Watch:
 
     def __init__(self, url: str) -> None:
         self.complaints: list[str] = []
-        self._host = urlsplit(url).netloc
+        self._host = urlsplit(url).hostname
         self._pages: set[str] = set()
 
     def over(self, context: BrowserContext) -> None:
@@ -137,14 +139,14 @@ class Watch:
         parts = urlsplit(request.url)
         if request.is_navigation_request():
             self._pages.add(request.url)
-        if parts.scheme != "data" and parts.netloc != self._host:
+        if parts.scheme != "data" and parts.hostname != self._host:
             self._complain(f"asked {request.url}")
 
     def _see_console(self, message: ConsoleMessage) -> None:
         # Chromium says it of each page with a status of 400 or more; that is the tests' own matter.
-        is_status = "status of 4" in message.text and message.location["url"] in self._pages
+        is_status = "status of" in message.text and message.location["url"] in self._pages
         if message.type in {"error", "warning"} and not is_status:
-            self._complain(f"{message.type} on the console: {message.text}")
+            self._complain(f"{message.type} on the console: {message.text} ({message.location})")
 
     def _complain(self, about: str | Error) -> None:
         self.complaints.append(str(about))
@@ -165,11 +167,28 @@ def sign_in(page: Page, username: str, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+def sign_out(page: Page) -> None:
+    """By the button that is at the top of every page."""
+    page.get_by_role("banner").get_by_role("button", name="Sign out").click()
+
+
+def enter_code(page: Page, code: str, *, button: str = "Verify") -> None:
+    """Into the form that asks for it."""
+    page.get_by_label("Authentication code").fill(code)
+    page.get_by_role("button", name=button).click()
+
+
+def set_password(page: Page, link: str) -> None:
+    """By an invitation's page."""
+    page.goto(link)
+    page.get_by_label("New password").fill(NEW_PASSWORD)
+    page.get_by_label("Confirm password").fill(NEW_PASSWORD)
+    page.get_by_role("button", name="Set password").click()
+
+
 def link_in(mail: EmailMessage) -> str:
     """The one link of an invitation's mail."""
     body = mail.get_body(("plain",))
     assert body is not None
     (link,) = re.findall(r"http\S+", body.get_content())
     return str(link)
-
-

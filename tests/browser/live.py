@@ -29,6 +29,7 @@ class Portal:
 
     url: str
     environment: Mapping[str, str]
+    home: Path
     log: Path
 
     def manage(self, *arguments: str) -> str:
@@ -50,8 +51,9 @@ def running_portal(home: Path, **settings: str) -> Iterator[Portal]:
     port = free_port()
     url = f"http://localhost:{port}"
     made = {"PORTAL_HOME": str(home), "PORTAL_BASE_URL": url, "FEED_BASE_URL": url}
-    portal = Portal(url, os.environ | made | settings, home / "server.log")
-    portal.manage("collectstatic", "--no-input", "--verbosity=0")
+    portal = Portal(url, os.environ | made | settings, home, home / f"server-{port}.log")
+    if not (home / "static").exists():
+        portal.manage("collectstatic", "--no-input", "--verbosity=0")
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "portal.asgi:application"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--no-access-log", "--log-level", "warning", "--workers-kill-timeout", "1"]

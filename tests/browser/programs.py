@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ PACKAGES = {  # what Debian and Homebrew call them
     "zbarimg": "zbar-tools (zbar)",
 }
 STEP_SECONDS = 30
+PATIENCE_SECONDS = 5
 
 
 def need(program: str) -> str:
@@ -48,14 +50,32 @@ def curl_whoami(url: str, secret: str) -> Answer:
     return Answer(int(status), json.loads(body))
 
 
-def totp(secret: str, *, steps_from_now: int = 0) -> str:
-    """The code that an authenticator app with this base 32 secret shows.
+class Codes:
+    """An authenticator app with a base 32 secret: each code is newer than the one before.
 
-    A code is taken once. Where a test needs several it uses the neighbouring steps, which are
-    accepted too as long as each is newer than the last, and does not wait for the next one.
+    A code is taken once, but its neighbours in time are accepted as well. So two codes can be had
+    at any moment without waiting for the next one, if the first is the oldest that will do.
     """
-    when = f"now + {steps_from_now * STEP_SECONDS} seconds"
-    return run("oathtool", "--totp", "--base32", "--now", when, secret.replace(" ", "")).strip()
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.replace(" ", "")
+        self._last_step = 0
+
+    def fresh(self) -> str:
+        """One that was not given before, and will be accepted for some seconds."""
+        oldest = int((time.time() + PATIENCE_SECONDS) // STEP_SECONDS) - 1
+        self._last_step = max(oldest, self._last_step + 1)
+        return self._at(self._last_step)
+
+    def wrong(self) -> str:
+        """One that nothing could make right."""
+        now = int(time.time() // STEP_SECONDS)
+        right = {self._at(step) for step in range(now - 2, now + 3)}
+        return next(code for code in ("135790", "246801", "112233") if code not in right)
+
+    def _at(self, step: int) -> str:
+        when = f"@{step * STEP_SECONDS}"
+        return run("oathtool", "--totp", "--base32", "--now", when, self._secret).strip()
 
 
 def read_qr(png: bytes) -> str:

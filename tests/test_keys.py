@@ -1,0 +1,186 @@
+"""**API Access** and a key's own page: what is shown of a key, and to whom."""
+
+import datetime as dt
+
+from accounts.models import Role, Tenant, User
+from accounts.origin import COMMAND_LINE
+from apikeys.models import ApiKey, Contract, KeyUse
+from apikeys.services import revoke_key
+from portal.lib import clock
+from tests.conftest import MakeKey, signed_in
+from tests.pages import Page, text
+
+LIST = "/client/api-access"
+
+
+def revoke(key: ApiKey, actor: User) -> None:
+    """By the service."""
+    given = {"key_id": key.pk, "version": ApiKey.objects.get(pk=key.pk).version}
+    revoke_key(tenant=key.tenant, actor=actor, origin=COMMAND_LINE, **given)
+
+
+def test_without_keys_the_page_says_what_one_is_and_offers_the_first(dave: User) -> None:
+    answer = signed_in(dave).get(LIST)
+    assert "No API keys yet" in text(answer)
+    assert f"{LIST}/new" in Page(answer).links
+
+
+def test_without_keys_a_viewer_is_told_whom_to_ask(victor: User) -> None:
+    answer = signed_in(victor).get(LIST)
+    assert "An owner or a developer of your team can make one." in text(answer)
+    assert f"{LIST}/new" not in Page(answer).links
+
+
+def test_a_key_is_shown_with_all_that_tells_it_apart(
+    acme: Tenant, alice: User, dave: User, make_key: MakeKey
+) -> None:
+    key, secret = make_key(
+        acme, label="Pricing, production", allowlist=["203.0.113.7/32", "10.0.0.0/8"]
+    )
+    used = clock.now() - dt.timedelta(hours=3)
+    KeyUse.objects.create(key=key, last_used_at=used, last_address="203.0.113.7")
+    page = text(signed_in(dave).get(LIST))
+    for words in (
+        "Pricing, production",
+        f"vbk_{secret[4:8]}…{secret[-4:]}",
+        "14 of 14",
+        "203.0.113.7 10.0.0.0/8",
+        f"Alice {key.created_at:%Y-%m-%d}",
+        f"{used:%Y-%m-%d %H:%M} UTC 203.0.113.7",
+        "Live",
+        "1 of 20 live keys",
+        "Edit Rotate Revoke",
+    ):
+        assert words in page
+    assert secret not in page and secret[4:12] not in page
+
+
+def test_a_key_without_an_allowlist_and_never_used_says_so(
+    acme: Tenant, dave: User, make_key: MakeKey
+) -> None:
+    make_key(acme)
+    page = text(signed_in(dave).get(LIST))
+    assert "Any address" in page and "never" in page
+
+
+def test_a_long_allowlist_is_cut_on_the_list_and_whole_on_the_keys_page(
+    acme: Tenant, dave: User, make_key: MakeKey
+) -> None:
+    key, _ = make_key(acme, allowlist=[f"10.0.{n}.0/24" for n in range(5)])
+    client = signed_in(dave)
+    page = text(client.get(LIST))
+    assert "10.0.0.0/24 10.0.1.0/24 all 5" in page and "10.0.4.0/24" not in page
+    assert "10.0.4.0/24" in text(client.get(f"{LIST}/{key.pk}"))
+
+
+def test_revoked_keys_are_folded_away_with_who_and_when(
+    acme: Tenant, alice: User, dave: User, make_key: MakeKey
+) -> None:
+    gone, secret = make_key(acme, label="Old")
+    make_key(acme, label="New")
+    revoke(gone, dave)
+    answer = signed_in(alice).get(LIST)
+    live, _, folded = answer.content.decode().partition('<details class="fold">')
+    assert "New" in live and ">Old<" not in live.partition("<main")[2]
+    assert "1 of 20 live keys" in text(answer)
+    assert "Revoked keys (1)" in folded and ">Old<" in folded
+    assert "Dave" in folded and f"{clock.now():%Y-%m-%d}" in folded
+    assert f"vbk_{secret[4:8]}…{secret[-4:]}" in folded
+
+
+def test_with_revoked_keys_alone_the_first_step_is_offered_again(
+    acme: Tenant, dave: User, alice: User, make_key: MakeKey
+) -> None:
+    key, _ = make_key(acme)
+    revoke(key, dave)
+    page = text(signed_in(dave).get(LIST))
+    assert "No API keys yet" in page and "Revoked keys (1)" in page
+
+
+def test_the_newest_key_comes_first(acme: Tenant, dave: User, make_key: MakeKey) -> None:
+    for label in ("first", "second", "third"):
+        make_key(acme, label=label)
+        clock.move(dt.timedelta(minutes=1))
+    page = text(signed_in(dave).get(LIST))
+    assert page.index("third") < page.index("second") < page.index("first")
+
+
+def test_one_tenant_sees_nothing_of_another(
+    acme: Tenant, dave: User, mallory: User, make_key: MakeKey
+) -> None:
+    """The wall: lists are drawn through the tenant."""
+    key, _ = make_key(acme, label="Acme's own")
+    page = text(signed_in(mallory).get(LIST))
+    assert "Acme" not in page and "No API keys yet" in page
+    assert signed_in(mallory).get(f"{LIST}/{key.pk}").status_code == 404
+    assert signed_in(dave).get(f"{LIST}/{key.pk}").status_code == 200
+
+
+def test_with_two_tenants_the_current_one_decides(
+    acme: Tenant, globex: Tenant, dave: User, mallory: User, make_key: MakeKey
+) -> None:
+    """Promise 35: what is the other tenant's of one's own is a 404 too, until one switches."""
+    key, _ = make_key(globex, label="Globex's own")
+    globex.memberships.create(user=dave, role=Role.DEVELOPER)
+    client = signed_in(dave)
+    assert client.get(f"{LIST}/{key.pk}").status_code == 404
+    client.post("/client/switch-tenant", {"tenant": "globex"})
+    assert client.get(f"{LIST}/{key.pk}").status_code == 200
+
+
+def test_every_role_reads_list_and_detail(
+    acme: Tenant, alice: User, dave: User, tina: User, victor: User, make_key: MakeKey
+) -> None:
+    key, _ = make_key(acme)
+    for user in (alice, dave, tina, victor):
+        for path in (LIST, f"{LIST}/{key.pk}"):
+            assert signed_in(user).get(path).status_code == 200
+
+
+def test_the_keys_page_says_what_it_may_do_and_what_happened(
+    acme: Tenant, alice: User, dave: User, make_key: MakeKey
+) -> None:
+    key, secret = make_key(acme, scopes=["cs2:matches:list", "cs2:markets:read"])
+    page = text(signed_in(dave).get(f"{LIST}/{key.pk}"))
+    for words in (
+        f"vbk_{secret[4:8]}…{secret[-4:]}",
+        "2 of 14 of the contract's scopes",
+        "cs2:matches:list cs2:markets:read",
+        "Any address",
+        "600 requests a minute",
+        "Sports cs2",
+        "API key created Alice",
+    ):
+        assert words in page
+
+
+def test_scopes_that_the_contract_lost_do_not_count_as_the_keys(
+    acme: Tenant, dave: User, make_key: MakeKey
+) -> None:
+    """It says what a call would be let in for, and nothing more."""
+    key, _ = make_key(acme, scopes=["cs2:matches:list", "cs2:markets:read"])
+    Contract.objects.update(scopes=["cs2:matches:list", "cs2:matches:read", "cs2:teams:list"])
+    client = signed_in(dave)
+    page = text(client.get(f"{LIST}/{key.pk}"))
+    assert "1 of 3 of the contract's scopes" in page and "cs2:markets:read" not in page
+    assert "1 of 3" in text(client.get(LIST))
+
+
+def test_a_label_is_words_and_never_markup(acme: Tenant, dave: User, make_key: MakeKey) -> None:
+    key, _ = make_key(acme, label="<script>alert(1)</script>")
+    client = signed_in(dave)
+    for path in ("", "/edit", "/rotate", "/revoke"):
+        assert "<script>alert" not in client.get(f"{LIST}/{key.pk}{path}").content.decode()
+    assert "<script>alert" not in client.get(LIST).content.decode()
+
+
+def test_the_list_costs_the_same_however_many_keys_there_are(
+    acme: Tenant, dave: User, make_key: MakeKey, django_assert_max_num_queries: object
+) -> None:
+    """One query for the keys, with people, last use and secrets in it."""
+    for _ in range(12):
+        make_key(acme)
+    client = signed_in(dave)
+    assert callable(django_assert_max_num_queries)
+    with django_assert_max_num_queries(8):
+        client.get(LIST)
