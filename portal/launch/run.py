@@ -144,6 +144,8 @@ def _prepare(environment: Mapping[str, str], pause: Pause) -> dict[str, str]:
     with _django(["collectstatic", *quietly], environment, pause) as collectstatic:
         with _django(["migrate", *quietly], environment, pause) as migrate:
             migrate()
+        with _django(["compile_translations"], environment, pause) as compile_translations:
+            compile_translations()
         with _django(["demo"], environment, pause) as demo:
             output = demo()
         collectstatic()

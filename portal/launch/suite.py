@@ -25,6 +25,7 @@ LINTERS = {
     "mypy": ["-m", "mypy"],
     "lint-imports": ["-c", "from importlinter.cli import lint_imports_command as main; main()"],
 }
+TRANSLATIONS = [str(ROOT / "manage.py"), "compile_translations"]
 PYTEST = ["-m", "pytest", "-n", "auto"]
 # What the person's own portal is set to is no business of the tests.
 NOT_FOR_TESTS = (
@@ -49,6 +50,7 @@ def main(caller: Path, arguments: list[str]) -> int:
     for name in NOT_FOR_TESTS:
         os.environ.pop(name, None)
     steps = {} if arguments else dict(LINTERS)
+    steps["translations"] = TRANSLATIONS
     steps["pytest"] = [*PYTEST, *arguments]
     with (
         Signals() as signals,
