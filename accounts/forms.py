@@ -113,7 +113,7 @@ class CurrentPasswordMixin(forms.Form):
         """Refused unless it is the user's."""
         password = str(self.cleaned_data["current_password"])
         if not self.user.check_password(password):
-            raise forms.ValidationError(_("This is not your current password."))
+            raise forms.ValidationError(_("This is not your current password."), code="wrong")
         return password
 
 

@@ -6,6 +6,7 @@ with a thousand wrong passwords do not lock it out (ASVS 5.0 6.1.1), nor does th
 
 import secrets
 import uuid
+from ipaddress import IPv6Network
 from typing import Any
 
 from django.conf import settings
@@ -92,7 +93,7 @@ def _known(request: HttpRequest) -> dict[str, str]:
 def _address(request: HttpRequest) -> str:
     """One address, or the /64 of an IPv6 one: whoever has one of those has them all."""
     address = Origin.of(request).address or "unknown"
-    return ":".join(address.split(":")[:4]) if ":" in address else address
+    return str(IPv6Network((address, 64), strict=False)) if ":" in address else address
 
 
 def _count(request: HttpRequest, group: str, rate: str, value: str) -> None:
@@ -100,4 +101,4 @@ def _count(request: HttpRequest, group: str, rate: str, value: str) -> None:
         request, group=group, key=lambda *_: value, rate=rate, method=ALL, increment=True
     )
     if usage and usage["should_limit"]:
-        raise TooManyTries(usage["time_left"])
+        raise TooManyTries(usage["time_left"] + 1)  # the window's last second is still in it

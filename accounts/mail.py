@@ -22,7 +22,6 @@ def compose(
         **context,
         "provider": settings.PROVIDER_NAME,
         "contact": settings.PROVIDER_EMAIL,
-        "base_url": settings.PORTAL_BASE_URL,
     }
     with translation.override(language), timezone.override(clock.zone(time_zone)):
         subject = render_to_string(f"emails/{name}/subject.txt", context)

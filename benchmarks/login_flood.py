@@ -13,13 +13,12 @@ import multiprocessing
 import statistics
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from benchmarks.client import LOGIN, Answer, Connection, cookie_header, login_form, signed_in
+from benchmarks.client import LOGIN, Connection, cookie_header, login_form, signed_in
 from benchmarks.stage import Stage, machine, say, stage
 
 AT_ONCE = 200
@@ -39,8 +38,7 @@ SCENARIOS = {
 class Spell:
     """Latencies in ms of a few seconds, what was answered, and what the server's memory was."""
 
-    whoami: list[float] = field(default_factory=list)
-    page: list[float] = field(default_factory=list)
+    took: dict[str, list[float]] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
     most_mib: float = 0
 
@@ -76,8 +74,8 @@ async def _measure(
         refused += statuses
         waits += took
         await asyncio.sleep(1)
-    _report("whoami", [s.whoami for s in quiet], [s.whoami for s in flooded])
-    _report("page", [s.page for s in quiet], [s.page for s in flooded])
+    for path in quiet[0].took:
+        _report(path, [s.took[path] for s in quiet], [s.took[path] for s in flooded])
     say(f"  answers to both: quiet {_sum(quiet)}, flooded {_sum(flooded)}")
     rate = sum(refused.values()) / (rounds * seconds)
     say(f"  the flood: {dict(refused)}, {rate:.0f}/s, {_line(waits)}")
@@ -100,35 +98,28 @@ async def _spell(staged: Stage, cookies: dict[str, str], seconds: float) -> Spel
             await asyncio.sleep(0.25)
 
     await asyncio.gather(
-        _probe(staged.port, lambda c: c.get("/v1/whoami", key), WHOAMI_EVERY, until, spell, 0),
-        _probe(
-            staged.port, lambda c: c.get("/client/api-access", browser), PAGE_EVERY, until, spell, 1
-        ),
+        _probe(staged.port, "/v1/whoami", key, WHOAMI_EVERY, until, spell),
+        _probe(staged.port, "/client/api-access", browser, PAGE_EVERY, until, spell),
         watch_memory(),
     )
     return spell
 
 
 async def _probe(
-    port: int,
-    ask: Callable[[Connection], Awaitable[Answer]],
-    every: float,
-    until: float,
-    spell: Spell,
-    which: int,
+    port: int, path: str, headers: dict[str, str], every: float, until: float, spell: Spell
 ) -> None:
     """One request each `every` seconds, however long the ones before it take."""
     idle: list[Connection] = []
-    took = spell.page if which else spell.whoami
+    took = spell.took.setdefault(path, [])
 
     async def once(due: float) -> None:
         connection = idle.pop() if idle else Connection(port)
         try:
-            answer = await asyncio.wait_for(ask(connection), PATIENCE_SECONDS)
-            spell.statuses[f"{'page' if which else 'whoami'} {answer.status}"] += 1
+            answer = await asyncio.wait_for(connection.get(path, headers), PATIENCE_SECONDS)
+            spell.statuses[f"{path} {answer.status}"] += 1
             idle.append(connection)
         except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            spell.statuses[f"{'page' if which else 'whoami'} {type(error).__name__}"] += 1
+            spell.statuses[f"{path} {type(error).__name__}"] += 1
             await connection.close()
         took.append((time.monotonic() - due) * 1000)
 
@@ -214,12 +205,12 @@ async def _flood_until(
 
 def _report(name: str, quiet: list[list[float]], flooded: list[list[float]]) -> None:
     """Both ways pooled, and each round's ratio of the two p99: their spread is the noise."""
-    say(f"  {name:<7} quiet   {_line(sum(quiet, []))}")
-    say(f"  {name:<7} flooded {_line(sum(flooded, []))}")
+    say(f"  {name:<18} quiet   {_line([*itertools.chain(*quiet)])}")
+    say(f"  {name:<18} flooded {_line([*itertools.chain(*flooded)])}")
     ratios = [_quantile(b, 0.99) / _quantile(a, 0.99) for a, b in zip(quiet, flooded, strict=True)]
     p99s = ", ".join(f"{_quantile(a, 0.99):.1f}" for a in quiet)
     shown = ", ".join(f"{ratio:.1f}" for ratio in ratios)
-    say(f"  {name:<7} p99 x{statistics.median(ratios):.1f} (rounds: {shown}; quiet p99s: {p99s})")
+    say(f"  {name:<18} p99 x{statistics.median(ratios):.1f} (rounds: {shown}; quiet p99s: {p99s})")
 
 
 def _line(took: list[float]) -> str:

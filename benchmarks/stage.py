@@ -6,12 +6,14 @@ Run the scripts beside this file with the portal's own Python: `.venv/bin/python
 import json
 import os
 import platform
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from typing import IO, Any
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-PASSWORD = "a long walk on a cold day"
+PASSWORD = "a long walk on a cold day"  # noqa: S105 - of people who live for a minute
 START_SECONDS = 180
 STOP_SECONDS = 20
 
@@ -112,6 +114,7 @@ def stage(**settings: str) -> Iterator[Stage]:
                 except subprocess.TimeoutExpired:
                     run.kill()
                     run.wait()
+                _tell_failures(home / "run.log")
 
 
 def machine() -> str:
@@ -148,6 +151,14 @@ def _await_start(run: "subprocess.Popen[bytes]", output: IO[bytes]) -> None:
         if run.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(os.pread(output.fileno(), 100_000, 0).decode())
         time.sleep(0.1)
+
+
+def _tell_failures(log: Path) -> None:
+    """What broke in the server, if anything did: each kind of exception and how often it came."""
+    text = log.read_text(errors="replace")
+    if "Traceback" in text:
+        kinds = re.findall(r"^[\w.]+(?:Error|Timeout|Exception|Interrupted)\b.{0,120}", text, re.M)
+        say(f"  tracebacks in the server's log: {dict(Counter(kinds).most_common(5))}")
 
 
 def _free_port() -> int:

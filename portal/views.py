@@ -134,11 +134,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
     The page asks nothing of the session or the database, which may be what is broken.
     """
-    context: dict[str, Any] = {"request_id": getattr(request, "request_id", "")}
+    reference = getattr(request, "request_id", "")
     if _is_database_away(sys.exc_info()[1]):
+        context = {"status": 503, "reference": reference}
         response = HttpResponse(_plain("errors/unavailable.html", context), status=503)
         response.headers["Retry-After"] = "5"
         return response
+    context = {"status": 500, "reference": reference}
     return HttpResponse(_plain("errors/500.html", context), status=500)
 
 

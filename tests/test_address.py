@@ -4,7 +4,7 @@ import ipaddress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apikeys.edge.routes import belongs_to_door
@@ -16,6 +16,7 @@ from portal.lib.address import (
     unmapped_network,
 )
 
+STEADY = settings(deadline=None)  # a busy machine is slow, and that is all it is
 ADDRESSES = st.ip_addresses()
 
 
@@ -108,6 +109,7 @@ def test_a_peer_without_an_address_has_none(peer: str | None) -> None:
     assert client_address(peer, [], 0) is None
 
 
+@STEADY
 @given(st.lists(st.text(max_size=20), max_size=5), ADDRESSES, st.integers(1, 3))
 def test_nothing_that_a_caller_writes_moves_its_address(
     forged: list[str], caller: Any, proxies: int
@@ -117,12 +119,14 @@ def test_nothing_that_a_caller_writes_moves_its_address(
     assert client_address(PEER, [*forged, ", ".join(appended)], proxies) == unmapped(caller)
 
 
+@STEADY
 @given(st.text(max_size=60))
 def test_no_text_is_too_strange_for_an_address(text: str) -> None:
     """Never an exception."""
     parse_address(text)
 
 
+@STEADY
 @given(ADDRESSES)
 def test_every_address_is_read_as_ipaddress_reads_it(address: Any) -> None:
     """Plain, with a port, in brackets."""
@@ -131,6 +135,7 @@ def test_every_address_is_read_as_ipaddress_reads_it(address: Any) -> None:
     assert parse_address(str(address)) == parse_address(with_port) == expected
 
 
+@STEADY
 @given(ADDRESSES, st.integers(0, 128))
 def test_a_network_covers_what_ipaddress_says_it_covers(address: Any, bits: int) -> None:
     """Its first and last address and no neighbour."""
@@ -144,6 +149,7 @@ def test_a_network_covers_what_ipaddress_says_it_covers(address: Any, bits: int)
             assert not is_covered(type(address)(beyond), [network])
 
 
+@STEADY
 @given(st.ip_addresses(v=4), st.ip_addresses(v=4), st.integers(0, 32))
 def test_mapped_addresses_and_networks_are_ipv4(one: Any, other: Any, bits: int) -> None:
     """In callers and in lists: both ways of writing it give one answer."""
@@ -154,6 +160,7 @@ def test_mapped_addresses_and_networks_are_ipv4(one: Any, other: Any, bits: int)
     assert is_covered(caller, [unmapped_network(mapped)]) == (other in network)
 
 
+@STEADY
 @given(st.ip_addresses(v=6), st.ip_addresses(v=4))
 def test_families_do_not_meet(six: Any, four: Any) -> None:
     """`0.0.0.0/0` is every IPv4 address and no IPv6 one."""
@@ -208,6 +215,7 @@ def test_the_machine_door_knows_its_own_paths(raw_path: bytes, *, is_ours: bool)
     assert belongs_to_door(raw_path) is is_ours
 
 
+@STEADY
 @given(st.binary(max_size=60))
 def test_no_path_is_too_strange(raw_path: bytes) -> None:
     """Never an exception; all below /v1 is ours."""

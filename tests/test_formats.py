@@ -5,11 +5,12 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apikeys.edge.formats import Format, negotiate, render
 
+STEADY = settings(deadline=None)  # a busy machine is slow, and that is all it is
 JSON, XML, TEXT_XML = Format.JSON, Format.XML, Format.TEXT_XML
 
 
@@ -147,18 +148,21 @@ WEIGHTS = st.integers(0, 1000)
 TYPES = ["application/json", "application/xml", "text/xml"]
 
 
+@STEADY
 @given(st.lists(st.text(st.characters(max_codepoint=255), max_size=400), max_size=4))
 def test_no_header_is_too_strange(lines: list[str]) -> None:
     """Never an exception."""
     assert negotiate(lines) in {JSON, XML, TEXT_XML, None}
 
 
+@STEADY
 @given(st.lists(st.text('"\\,;=/*q01.a \t', max_size=60), max_size=3))
 def test_no_header_of_meaningful_characters_is_too_strange(lines: list[str]) -> None:
     """Never an exception."""
     assert negotiate(lines) in {JSON, XML, TEXT_XML, None}
 
 
+@STEADY
 @given(st.fixed_dictionaries(dict.fromkeys(TYPES, WEIGHTS)), st.randoms())
 def test_the_highest_weight_wins_in_any_order_and_zero_never(
     weights: dict[str, int], random: Any
@@ -172,6 +176,7 @@ def test_the_highest_weight_wins_in_any_order_and_zero_never(
     assert (chosen and chosen.value) == (expected if highest else None)
 
 
+@STEADY
 @given(st.dictionaries(st.sampled_from([*TYPES, "application/*", "text/*", "*/*"]), WEIGHTS))
 def test_each_format_has_the_weight_of_the_most_specific_range_that_covers_it(
     weights: dict[str, int],
@@ -191,6 +196,7 @@ def test_each_format_has_the_weight_of_the_most_specific_range_that_covers_it(
     assert (chosen and chosen.value) == expected
 
 
+@STEADY
 @given(st.text("abc/;=q0.1 ", max_size=40), st.sampled_from([JSON, XML, TEXT_XML]))
 def test_a_range_that_covers_none_of_ours_changes_nothing(rubbish: str, asked: Format) -> None:
     """Whether it can be parsed or not."""
@@ -257,12 +263,14 @@ def test_characters_that_xml_cannot_hold_are_replaced(character: str) -> None:
     assert root.findtext("name") == "a\ufffdb"
 
 
+@STEADY
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_comes_back_from_json(text: str) -> None:
     """Nothing is lost."""
     assert json.loads(render({"name": text}, JSON)) == {"name": text}
 
 
+@STEADY
 @given(st.text(st.characters(codec=None)))
 def test_any_text_at_all_can_be_written(text: str) -> None:
     """Lone surrogates too; both are UTF-8 that a parser reads."""
@@ -270,6 +278,7 @@ def test_any_text_at_all_can_be_written(text: str) -> None:
     ET.fromstring(render({"name": text}, XML))  # noqa: S314
 
 
+@STEADY
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")))
 def test_any_printable_text_comes_back_from_xml(text: str) -> None:
     """Nothing is lost."""

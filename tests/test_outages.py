@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from apikeys.edge.app import Door
 from apikeys.edge.database import LANES
 from apikeys.edge.settings import EdgeSettings
 from portal.embedded_postgres import ROLES, Server, embedded_postgres
-from portal.lib.crypto import digest
 from portal.lib.env import database_parts
 from tests.door import Ask, Reply, opened, run
 
@@ -36,6 +34,18 @@ pytestmark = pytest.mark.service
 SECRET = "vbk_" + "aB3" * 8
 BEFORE_THE_END = 3  # seconds; an outage here lasts until its calls are answered, or so long
 ROOT = Path(__file__).parent.parent
+# In a process of its own: Django's connections in this one lead to another database.
+PREPARE = f"""
+from django.core.management import call_command
+from accounts.models import Tenant
+from apikeys.models import ApiKey, ApiKeySecret, Contract
+from portal.lib.crypto import digest
+call_command("migrate", verbosity=0)
+acme = Tenant.objects.create(slug="acme", name="Acme")
+Contract.objects.create(tenant=acme, scopes=[], sports=["cs2"])
+key = ApiKey.objects.create(tenant=acme, label="Pricing", scopes=[], sports=["cs2"])
+ApiKeySecret.objects.create(key=key, sha256=digest("{SECRET}"), first_4="aB3a", last_4="3aB3")
+"""
 
 
 class Outages:
@@ -139,42 +149,13 @@ def outages() -> Iterator[Outages]:
             "DATABASE_URL": outages.server.url("portal_app"),
             "DATABASE_OWNER_URL": outages.server.url("portal_owner"),
         }
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-        subprocess.run(migrate, cwd=ROOT, env={**os.environ, **urls}, check=True)
-        with outages.connect() as connection:
-            add_key(connection)
+        prepare = [sys.executable, "manage.py", "shell", "--no-imports", "-c", PREPARE]
+        subprocess.run(prepare, cwd=ROOT, env={**os.environ, **urls}, check=True)
         yield outages
     finally:
         outages.thaw()
         outages.stop()
         shutil.rmtree(home, ignore_errors=True)
-
-
-def add_key(connection: psycopg.Connection[Any]) -> None:
-    """A tenant, its contract, a key and its secret, in SQL: Django looks at another database."""
-    tenant, key = uuid.uuid4(), uuid.uuid4()
-    connection.execute(
-        "INSERT INTO accounts_tenant (id, slug, name, require_2fa, created_at, version)"
-        " VALUES (%s, 'acme', 'Acme', false, now(), 1)",
-        [tenant],
-    )
-    connection.execute(
-        "INSERT INTO apikeys_contract"
-        " (tenant_id, scopes, sports, limit_rpm, max_keys, max_streams, version)"
-        " VALUES (%s, '{}', '{cs2}', 600, 20, 50, 1)",
-        [tenant],
-    )
-    connection.execute(
-        "INSERT INTO apikeys_apikey"
-        " (id, tenant_id, label, scopes, sports, allowlist, created_at, version)"
-        " VALUES (%s, %s, 'Pricing', '{}', '{cs2}', '{}', now(), 1)",
-        [key, tenant],
-    )
-    connection.execute(
-        "INSERT INTO apikeys_apikeysecret (key_id, sha256, first_4, last_4, created_at, version)"
-        " VALUES (%s, %s, 'aB3a', '3aB3', now(), 1)",
-        [key, digest(SECRET)],
-    )
 
 
 async def during(ask: Ask, calls: int = 20) -> list[Reply]:

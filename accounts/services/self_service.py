@@ -47,6 +47,11 @@ def change_password(*, user: User, password: str, origin: Origin) -> None:
     notify("password_changed", users=[user], origin=origin)
 
 
+def refuse_password_change(*, user: User, origin: Origin) -> None:
+    """Record that somebody who is signed in did not know the current password."""
+    record(Action.PASSWORD_REFUSED, actor=user, origin=origin, target=user)
+
+
 @transaction.atomic
 def begin_enrolment(*, user: User) -> Authenticator | None:
     """A fresh authenticator that waits for its first code; None if a confirmed one is there.

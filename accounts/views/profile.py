@@ -58,6 +58,8 @@ def password_change(request: PortalRequest) -> HttpResponse:
             )
             messages.success(request, _("Password changed. Your other sessions are over."))
             return redirect(own_page(request, "profile:show"))
+    if form.has_error("current_password", "wrong"):
+        services.refuse_password_change(user=request.user, origin=Origin.of(request))
     return render(request, "accounts/password_change.html", {"form": form})
 
 

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.contrib import auth
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -114,9 +115,11 @@ def _browser(request: HttpRequest) -> uuid.UUID | None:
 @answers("POST")
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session and delete its row."""
-    if isinstance(request.user, User):
-        record(Action.LOGOUT, actor=request.user, origin=Origin.of(request), target=request.user)
-    auth.logout(request)
+    with transaction.atomic():
+        user = request.user
+        if isinstance(user, User):
+            record(Action.LOGOUT, actor=user, origin=Origin.of(request), target=user)
+        auth.logout(request)
     return redirect("accounts:sign_in")
 
 
