@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from django import forms
+from django.db import transaction
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
@@ -95,9 +96,11 @@ def _check(request: PortalRequest) -> HttpResponse | None:
     ):
         form.add_error("code", form.wrong_code)
         return _ask(request, form)
-    request.session.cycle_key()
-    request.session["proved_at"] = clock.now().isoformat()
-    record(Action.REAUTHENTICATED, actor=user, origin=origin, target=user)
+    with transaction.atomic():
+        request.session.cycle_key()
+        request.session["proved_at"] = clock.now().isoformat()
+        request.session.save()
+        record(Action.REAUTHENTICATED, actor=user, origin=origin, target=user)
     return None
 
 

@@ -10,16 +10,15 @@ from ipaddress import IPv6Network
 from typing import Any
 
 from django.conf import settings
-from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django_ratelimit import ALL
 from django_ratelimit.core import get_usage
 
+from accounts.known_browsers import LIFETIME_SECONDS, read_known, write_known
 from accounts.models import User
 from accounts.origin import Origin
 
-KNOWN_BROWSER_SECONDS = 365 * 24 * 60 * 60
 _KNOWN_USERS = 10  # that one browser remembers
 
 
@@ -65,8 +64,8 @@ def remember_browser(request: HttpRequest, response: HttpResponse, user: User) -
     newest = {**dict(list(known.items())[-(_KNOWN_USERS - 1) :]), str(user.pk): name}
     response.set_cookie(
         settings.KNOWN_BROWSER_COOKIE_NAME,
-        signing.dumps(newest, salt="known browser"),
-        max_age=KNOWN_BROWSER_SECONDS,
+        write_known(newest),
+        max_age=LIFETIME_SECONDS,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",
@@ -80,14 +79,7 @@ def browser_id(request: HttpRequest, user: User) -> uuid.UUID | None:
 
 
 def _known(request: HttpRequest) -> dict[str, str]:
-    cookie = request.COOKIES.get(settings.KNOWN_BROWSER_COOKIE_NAME, "")
-    try:
-        known: dict[str, str] = signing.loads(
-            cookie, salt="known browser", max_age=KNOWN_BROWSER_SECONDS
-        )
-    except signing.BadSignature:
-        return {}
-    return known
+    return read_known(request.COOKIES.get(settings.KNOWN_BROWSER_COOKIE_NAME, ""))
 
 
 def _address(request: HttpRequest) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
@@ -60,6 +61,13 @@ class StaffSite(admin.AdminSite):
         kept = [url for url in self.get_urls() if getattr(url, "name", None) not in _DROPPED]
         _need_no_tenant(kept)
         return kept, "admin", self.name
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """One app's part of the panel, under its own name."""
+        title = apps.get_app_config(app_label).verbose_name
+        return super().app_index(request, app_label, {"title": title, **(extra_context or {})})
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Whoever may not come in: members are refused, staff enrol, strangers sign in."""

@@ -25,6 +25,7 @@ AT_ONCE = 200
 MOST = 20_000  # wrong logins in one spell
 WHOAMI_EVERY, PAGE_EVERY = 0.01, 0.1  # seconds
 PATIENCE_SECONDS = 20
+PAUSE_SECONDS = 4  # after a flood, until its last requests are answered
 
 # The limits count by account and by address: few of each meet them, many of each meet the hashing.
 SCENARIOS = {
@@ -73,7 +74,7 @@ async def _measure(
         statuses, took = await flood.end()
         refused += statuses
         waits += took
-        await asyncio.sleep(1)
+        await asyncio.sleep(PAUSE_SECONDS)
     for path in quiet[0].took:
         _report(path, [s.took[path] for s in quiet], [s.took[path] for s in flooded])
     say(f"  answers to both: quiet {_sum(quiet)}, flooded {_sum(flooded)}")

@@ -6,22 +6,38 @@ behind a bridge of threads, which is twice as fast as Django's own ASGI (docs/de
 
 import asyncio
 import string
+import os, sys
+
+sys.setswitchinterval(float(os.environ.get("X_SW", "0.005")))
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
+from django.conf import settings
+from django.http import parse_cookie
 
+from accounts.known_browsers import read_known
 from apikeys.edge.app import application as machine_door
 from apikeys.edge.routes import belongs_to_door
 from portal.lib.env import env_int
+from portal.lib.turnstile import CAME_TOO_OFTEN, Turnstile
 from portal.wsgi import application as pages_wsgi
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-pages: Any = WSGIMiddleware(cast(Any, pages_wsgi), workers=env_int("PAGE_THREADS", 8, least=1))
+PAGE_THREADS = env_int("PAGE_THREADS", 8, least=1)
+pages: Any = WSGIMiddleware(cast(Any, pages_wsgi), workers=PAGE_THREADS)
+
+# Whoever signs in takes a tenth of a second of a core, and may be anybody. So strangers have a
+# quarter of the pages' threads between them, browsers that have signed in before another quarter,
+# and half is left for those who are in, however many knock.
+ENTRANCE = ("/client/login", "/client/invite/")
+ENTRANCE_SECONDS = 3
+strangers = Turnstile(max(1, PAGE_THREADS // 4), ENTRANCE_SECONDS)
+known_browsers = Turnstile(max(1, PAGE_THREADS // 4), ENTRANCE_SECONDS)
 
 BODY_BYTES = 1024 * 1024  # the largest form; the pages answer 413 above it
 BODY_SECONDS = 15
@@ -33,8 +49,20 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await machine_door(scope, receive, send)
         return
     body = await _read_body(receive)
-    if body is not None:
-        await pages(_for_wsgi(scope, len(body)), _replay(body), send)
+    if body is None:
+        return
+    scope = _for_wsgi(scope, len(body))
+    if scope["method"] != "POST" or not scope["path"].startswith(ENTRANCE):
+        await pages(scope, _replay(body), send)
+        return
+    async with _turnstile(scope).turn() as is_ours:
+        await pages({**scope, CAME_TOO_OFTEN: not is_ours}, _replay(body), send)
+
+
+def _turnstile(scope: Scope) -> Turnstile:
+    cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
+    named = parse_cookie(cookies.decode("latin-1")).get(settings.KNOWN_BROWSER_COOKIE_NAME, "")
+    return known_browsers if named and read_known(named) else strangers
 
 
 async def _read_body(receive: Receive) -> bytes | None:

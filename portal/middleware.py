@@ -14,6 +14,7 @@ from django.urls import resolve
 from accounts.limits import TooManyTries
 from accounts.origin import Origin
 from portal.lib.redact import redacted
+from portal.lib.turnstile import CAME_TOO_OFTEN
 
 logger = logging.getLogger("portal.requests")
 
@@ -103,6 +104,9 @@ class Health:
         return response
 
 
+COME_AGAIN_SECONDS = 5
+
+
 class TooMany:
     """429 with `Retry-After` for whoever tried too often: django-ratelimit has no waiting time."""
 
@@ -110,17 +114,23 @@ class TooMany:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Nothing before the view is known: see process_exception."""
+        """Refuse a sign-in among too many at once. One's own too many: see process_exception."""
+        if request.META.get("asgi.scope", {}).get(CAME_TOO_OFTEN):
+            return _come_again(request, COME_AGAIN_SECONDS)
         return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The page that says when to come back."""
         if not isinstance(exception, TooManyTries):
             return None
-        context = {"retry_after": exception.retry_after, "status": 429}
-        response = render(request, "errors/429.html", context, status=429)
-        response.headers["Retry-After"] = str(exception.retry_after)
-        return response
+        return _come_again(request, exception.retry_after)
+
+
+def _come_again(request: HttpRequest, seconds: int) -> HttpResponse:
+    context = {"retry_after": seconds, "status": 429}
+    response = render(request, "errors/429.html", context, status=429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
 
 
 class RefuseRubbish:

@@ -66,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "portal.middleware.RefuseRubbish",
+    "portal.middleware.TooMany",
     "accounts.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -74,7 +75,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "accounts.middleware.LoginRequired",
     "accounts.middleware.CurrentTenant",
-    "portal.middleware.TooMany",
 ]
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
@@ -225,8 +225,10 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# Usernames are unique whatever their case, by a constraint on lower(username).
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # usernames are unique whatever their case, by a constraint on lower(username)
+    "security.W002",  # X-Frame-Options comes from portal.middleware, on refusals too
+]
 
 LOGGING = {
     "version": 1,

@@ -21,6 +21,7 @@ NO_PAGES = [
     "/\\evil.example",
     "\\\\evil.example",
     "/client/\\..\\evil",
+    "/client/invite/a\\b",
     "http://evil.example/client/",
     "https:evil.example",
     "http:///evil.example",

@@ -108,6 +108,16 @@ def test_turning_it_on_ends_the_other_sessions_and_gives_this_one_a_new_id(alice
     assert not is_signed_in(with_cookie(before))
 
 
+def test_turning_it_on_ends_a_session_whose_row_was_put_back(alice: User) -> None:
+    """Django's session hash knows passwords alone; a token of ours makes it know this too."""
+    client, other = signed_in(alice), signed_in(alice)
+    rows = list(alice.sessions.all())
+    _, device = begin(client)
+    client.post(CONFIRM, {"code": code_of(device)})
+    alice.sessions.bulk_create(rows)
+    assert not is_signed_in(other)
+
+
 def test_the_code_that_turned_it_on_does_not_sign_in(alice: User) -> None:
     """Promise 13: one code, one use, whatever for."""
     client = signed_in(alice)

@@ -46,6 +46,7 @@ class Place:
 
     @property
     def data(self) -> Path:
+        """Postgres's own folder."""
         return self.folder / "postgres"
 
 

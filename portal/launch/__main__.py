@@ -12,6 +12,7 @@ COMMANDS = {"run": run.main, "manage": manage.main, "test": suite.main}
 
 
 def main() -> int:
+    """Run the command that bin/ asked for; its exit code."""
     name, caller, *arguments = sys.argv[1:]
     try:
         return COMMANDS[name](Path(caller), arguments)

@@ -34,6 +34,7 @@ class BootstrapError(Exception):
 
 
 def main() -> None:
+    """Make .venv what the command needs, then become the command."""
     name, caller, *arguments = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

@@ -23,6 +23,7 @@ class Address:
 
     @property
     def base_url(self) -> str:
+        """What a browser on this machine is told."""
         return f"http://{_in_url(self._seen_from_here('localhost'))}:{self.port}"
 
     @property
@@ -81,6 +82,7 @@ def django_environment(
 
 
 def manage_command(python: str, arguments: list[str]) -> list[str]:
+    """How one of Django's commands is started."""
     return [python, str(ROOT / "manage.py"), *arguments]
 
 

@@ -72,6 +72,7 @@ class Home:
             return None
 
     def unlock(self) -> None:
+        """Let another start have it."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -96,6 +97,7 @@ class Home:
         return str(_read_json(self.folder / "run.json").get("base_url", ""))
 
     def remember_base_url(self, base_url: str) -> None:
+        """Note where the portal runs, for `bin/manage`, whose links should lead there."""
         _write_private(self.folder / "run.json", json.dumps({"base_url": base_url}), os.replace)
 
 

@@ -4,5 +4,6 @@ import sys
 
 
 def say(sentence: str) -> None:
+    """A line for the person."""
     sys.stderr.write(f"{sentence}\n")
     sys.stderr.flush()

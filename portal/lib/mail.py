@@ -53,7 +53,7 @@ class FileBackend(BaseEmailBackend):
     _lock = threading.Lock()
 
     def __init__(self, fail_silently: bool = False, **options: Any) -> None:
-        from django.conf import settings
+        from django.conf import settings  # the settings import this module
 
         super().__init__(fail_silently=fail_silently, **options)
         self._folder = Path(settings.EMAIL_FILE_PATH)

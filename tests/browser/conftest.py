@@ -103,7 +103,7 @@ def open_page(chromium: Browser, portal: Portal) -> Iterator[OpenPage]:
     watch = Watch(portal.url)
 
     def open_(user: User | None = None, *, has_second_factor: bool = False, **options: Any) -> Page:
-        context = chromium.new_context(base_url=portal.url, **options)
+        context = chromium.new_context(base_url=portal.url, locale="en-GB", **options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         watch.over(context)

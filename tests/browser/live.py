@@ -1,5 +1,6 @@
 """What the browser talks to: the server as `bin/run` starts it, and a mail server to write to."""
 
+import logging
 import os
 import queue
 import socket
@@ -95,6 +96,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self._received: queue.Queue[EmailMessage] = queue.Queue()
+        logging.getLogger("mail.log").setLevel(logging.WARNING)  # it would say every command
         self._controller = Controller(self, hostname="127.0.0.1", port=free_port())
 
     @property
