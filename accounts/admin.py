@@ -177,11 +177,11 @@ def _reset_second_factor(request: HttpRequest, user: User) -> Any:
 class UserAdmin(ReadOnlyAdmin):
     """People. They come by invitation, and their passwords are their own."""
 
-    list_display = ["username", "email", "name", "is_staff", "is_active", "last_login"]
+    list_display = ["username", "email", "name", "kind", "state", "last_login"]
     list_filter = ["is_staff", "is_active", "memberships__tenant"]
     search_fields = ["username", "email", "name"]
-    fields = ["username", "email", "name", "tenants", "is_staff", "is_active", "last_login"]
-    readonly_fields = ["tenants"]
+    fields = ["username", "email", "name", "tenants", "kind", "state", "last_login"]
+    readonly_fields = ["tenants", "kind", "state"]
     acts = [
         Act("disable", _("Disable"), _disable, offered=lambda u: u.is_active, is_dangerous=True),
         Act(
@@ -194,6 +194,16 @@ class UserAdmin(ReadOnlyAdmin):
         ),
         Act("enable", _("Enable"), _enable, offered=lambda u: not u.is_active),
     ]
+
+    @admin.display(description=_("kind"), ordering="is_staff")
+    def kind(self, user: User) -> str:
+        """Ours or an operator's."""
+        return str(_("staff") if user.is_staff else _("member"))
+
+    @admin.display(description=_("state"), ordering="is_active")
+    def state(self, user: User) -> str:
+        """In words."""
+        return str(_("active") if user.is_active else _("disabled"))
 
     @admin.display(description=_("tenants"))
     def tenants(self, user: User) -> str:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 2
 RETRY_AFTER_SECONDS = 5
 # Of the threads that hash: calls to the feed and pages go first wherever cores are short.
-NICENESS = 10
+NICENESS = int(os.environ.get("X_NICE", "10"))
 
 _slots = threading.BoundedSemaphore(settings.HASHES_AT_ONCE)
 

@@ -43,7 +43,7 @@ class TenantAdmin(StaffAdmin):
     """Tenants. The slug is set once; suspending is an act."""
 
     add_label = _("Create tenant")
-    list_display = ["name", "slug", "is_active", "created_at"]
+    list_display = ["name", "slug", "state", "created_at"]
     search_fields = ["name", "slug"]
     acts = [
         Act("suspend", _("Suspend"), _suspend, offered=lambda t: t.is_active, is_dangerous=True),
@@ -59,11 +59,6 @@ class TenantAdmin(StaffAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """All but the name, once it is there."""
         return [name for name in self.get_fields(request, obj) if obj and name != "name"]
-
-    @admin.display(description=_("active"), boolean=True)
-    def is_active(self, tenant: Tenant) -> bool:
-        """For the list."""
-        return tenant.is_active
 
     @admin.display(description=_("state"))
     def state(self, tenant: Tenant) -> str:

@@ -15,7 +15,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     memberships = getattr(request, "memberships", [])
     return {
         "provider": {"name": settings.PROVIDER_NAME, "b2b_email": settings.PROVIDER_EMAIL},
-        "nav": _navigation(request) if memberships else [],
+        "nav": _navigation(request, is_staff=is_staff) if memberships or is_staff else [],
         "switchable_tenants": [m.tenant for m in memberships] if len(memberships) > 1 else [],
         "profile_url": reverse("staff_profile:show" if is_staff else "profile:show"),
         "home_url": reverse("admin:index" if is_staff else "overview"),
@@ -23,14 +23,20 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    pages = [
-        (_("Overview"), reverse("overview")),
-        (_("API Access"), reverse("apikeys:key_list")),
-        (_("Team"), reverse("accounts:team")),
-        (_("Activity"), reverse("accounts:activity")),
-        (_("Profile"), reverse("profile:show")),
-    ]
+def _navigation(request: HttpRequest, *, is_staff: bool) -> list[dict[str, Any]]:
+    if is_staff:
+        pages = [
+            (_("Staff"), reverse("admin:index")),
+            (_("Profile"), reverse("staff_profile:show")),
+        ]
+    else:
+        pages = [
+            (_("Overview"), reverse("overview")),
+            (_("API Access"), reverse("apikeys:key_list")),
+            (_("Team"), reverse("accounts:team")),
+            (_("Activity"), reverse("accounts:activity")),
+            (_("Profile"), reverse("profile:show")),
+        ]
     here = request.path
     return [
         {

@@ -154,16 +154,13 @@ def _why_refused(request: HttpRequest) -> int | None:
     """The status of the refusal; None for what may pass."""
     if request.method not in METHODS:
         return 405
-    if len(request.path) > LONGEST_PATH or "\x00" in request.path:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    is_length = length.isascii() and length.isdigit() and len(length) < 20
+    if len(request.path) > LONGEST_PATH or "\x00" in request.path or not is_length:
         return 400
-    if _length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+    if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return 413
     named = _CHARSET.search(request.META.get("CONTENT_TYPE", ""))
     if named and named[1].lower() not in _CHARSETS:
         return 415
     return None
-
-
-def _length(request: HttpRequest) -> int:
-    text = request.META.get("CONTENT_LENGTH") or "0"
-    return int(text) if text.isascii() and text.isdigit() else 0

@@ -93,6 +93,7 @@ PANEL = {
     "staff/accounts/user/<path:object_id>/history/": "dd",
     "staff/accounts/user/<uuid:object_id>/disable": "-d",
     "staff/accounts/user/<uuid:object_id>/enable": "-d",
+    "staff/accounts/user/<uuid:object_id>/reset-2fa": "-d",
     "staff/accounts/auditevent/": "oo",
     "staff/accounts/auditevent/add/": "xx",
     "staff/accounts/auditevent/<path:object_id>/": "dd",
@@ -221,6 +222,7 @@ class World:
             "switch-tenant": {"tenant": "acme"},
             "invite/<str:token>": new,
             "accounts/invitation/add/": {"email": "o@example.com", "username": "o"},
+            "accounts/user/<uuid:object_id>/reset-2fa": {"reason": "lost telephone"},
             "accounts/tenant/add/": {"slug": "new", "name": "New"},
             "accounts/tenant/<path:object_id>/change/": {"name": "Renamed"},
             "apikeys/contract/<path:object_id>/change/": {

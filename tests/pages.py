@@ -159,11 +159,11 @@ def rows_as_text(tables: Sequence[str]) -> str:
     with connection.cursor() as cursor:
         found = []
         for table in tables:
-            cursor.execute(f"SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t")  # noqa: S608
+            cursor.execute(f"SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t")
             found.append(cursor.fetchone()[0])
     return "\n".join(found)
 
 
 def whole_dump() -> str:
-    """Every row of every table of ours."""
-    return rows_as_text([t for t in connection.introspection.table_names() if re.match("a", t)])
+    """Every row of every table, the queue's too."""
+    return rows_as_text(connection.introspection.table_names())

@@ -138,7 +138,8 @@ def test_no_form_is_taken_without_its_token(
         world.restore(client, person)
         with undone() as writes:
             response = client.post(path, form | token)
-        if response.status_code != 403 or writes or headers_missing(response):
+        refusal = 405 if route in {"healthz", "readyz"} else 403
+        if response.status_code != refusal or writes or headers_missing(response):
             wrong[f"/{route}"] = response.status_code, writes
     assert wrong == {}
 

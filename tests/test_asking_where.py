@@ -26,12 +26,7 @@ from tests.test_access import undone
 from tests.test_asking_again import INVITE, MINUTE, NEW, asks, carried, late, new_key, prove
 
 __all__ = ["late"]  # pytest finds the fixture here
-PROFILE = (
-    "profile/2fa/enable",
-    "profile/2fa/confirm",
-    "profile/2fa/disable",
-    "profile/2fa/recovery-codes",
-)
+SECOND_FACTOR = ("enable", "confirm", "disable", "recovery-codes")
 ASKED = {
     "client/api-access/new",
     "client/api-access/<uuid:key_id>/edit",

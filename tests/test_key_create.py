@@ -71,8 +71,8 @@ def test_the_secret_is_shown_once_with_a_call_to_try_it(dave: User, acme: Tenant
 
 def test_secrets_differ_and_use_all_of_their_alphabet(acme: Tenant, make_key: MakeKey) -> None:
     Contract.objects.update(max_keys=20)
-    secrets = [make_key(acme)[1] for _ in range(20)]
-    assert len(set(secrets)) == 20
+    secrets = [make_key(acme)[1] for _ in range(10)]
+    assert len(set(secrets)) == 10
     assert len(set("".join(secret[4:] for secret in secrets))) > 50
 
 

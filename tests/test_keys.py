@@ -172,15 +172,3 @@ def test_a_label_is_words_and_never_markup(acme: Tenant, dave: User, make_key: M
     for path in ("", "/edit", "/rotate", "/revoke"):
         assert "<script>alert" not in client.get(f"{LIST}/{key.pk}{path}").content.decode()
     assert "<script>alert" not in client.get(LIST).content.decode()
-
-
-def test_the_list_costs_the_same_however_many_keys_there_are(
-    acme: Tenant, dave: User, make_key: MakeKey, django_assert_max_num_queries: object
-) -> None:
-    """One query for the keys, with people, last use and secrets in it."""
-    for _ in range(12):
-        make_key(acme)
-    client = signed_in(dave)
-    assert callable(django_assert_max_num_queries)
-    with django_assert_max_num_queries(8):
-        client.get(LIST)

@@ -107,7 +107,7 @@ def test_the_second_step_forgets_a_way_to_elsewhere(alice: User) -> None:
 
 
 @examples(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(wanted=st.one_of(st.text(), st.text("/\\:%.@?#javscript\t\n 25cf", max_size=20)))
 def test_whatever_is_asked_for_one_stays_on_this_host(alice: User, wanted: str) -> None:

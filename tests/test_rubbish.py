@@ -21,11 +21,9 @@ HARMLESS = {200, 302, 400, 403, 404, 405, 409, 413, 415, 429}
 FORM = "application/x-www-form-urlencoded"
 NASTY = [
     "a\x00b",
-    "\ufffd\u202e\u2028９",  # the last is a digit, but not one of ASCII's
-    "-1",
     "9" * 40,
     "x" * 100_000,
-    "%s{0}{{7*7}}<script>'\"\\../..",
+    "-\ufffd\u202e９%s{0}{{7*7}}<script>'\"\\../..",
 ]
 BODIES = {
     "percent signs that mean nothing": (b"username=%zz&password=%", FORM),
@@ -79,7 +77,6 @@ BODIES = {
             "charset=base64",
             "charset=rot13",
             "charset=" + "a" * 5_000,
-            "charset=\x00",
             "charset*=utf-8''utf-16",
         )
     },
@@ -90,7 +87,7 @@ BODIES = {
 }
 HEADERS = {
     "Host": ["evil.example", "a b", "[::1", "localhost:abc", "", "\x00", "х" * 300, "localhost,a"],
-    "Content-Length": ["abc", "-1", "１２", "9" * 40, "1.5", " ", "\x00"],
+    "Content-Length": ["abc", "-1", "１２", "9" * 19, "9" * 5_000, "1.5", " ", "\x00"],
     "Cookie": ["\x00", "=;=;;", "portal_session", "\xff=\xfe", "a=" * 5_000, "portal_session=\x00"],
     "Accept": [";;;///", "*", "text/html;q=x", "\x00", "a/b," * 2_000],
     "Accept-Language": ["\x00", "x" * 5_000, "en;q=99999999", "-", "../../ru"],
@@ -106,15 +103,10 @@ HEADERS = {
     "Transfer-Encoding": ["chunked", "\x00"],
     "Expect": ["100-continue", "\x00"],
 }
+NAMES = ["next", "tenant", "action", "actor", "since", "before", "q", "p", "o", "target_id"]
 QUERIES = [
-    "%00=%00",
-    "next=%00&tenant=%00&action=%00&actor=%00&since=%00&before=%00&q=%00&target_id=%00",
-    "next=%ff&tenant=%ff&action=%ff&actor=%ff&since=%ff&before=%ff&q=%ff&target_id=%ff",
-    f"before={'9' * 18}&p={'9' * 18}&o={'9' * 18}&target_id=-1&tenant=x&since=9999-99-99",
-    "p=x&o=x.y.-z&q=x&e=1&_changelist_filters=%00&at__year=x&tenant__id__exact=x&all=",
-    "&" * 3_000,
-    "next=http://[&next=//%5cevil&until=0001-01-01&since=9999-12-31",
-    "\xff\xfe=\x80",
+    "&".join(f"{name}={value}" for name in NAMES)
+    for value in ("%00", "%ff\xff", "9" * 18, "9999-99-99", "-1.x.0001-01-01[//%5c")
 ]
 OTHER_FORMS: dict[str, dict[str, Any]] = {
     "client/login": {"username": "Owner", "password": "x", "next": "/client/"},
@@ -198,7 +190,7 @@ def test_paths_and_queries_that_are_rubbish_are_answered(world: World, person: s
         path = world.address(route)
         if get[PEOPLE.index(person)] != "o":
             continue
-        for tail in ("%00", "%ff%fe%", "/%2e%2e/%c0%ae", "x" * 3_000):
+        for tail in ("%00", "/%2e%2e/%c0%ae%", "x" * 3_000):
             with undone():
                 check(client.generic("GET", path + tail), path + tail[:20])
         for query in QUERIES:

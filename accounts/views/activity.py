@@ -1,11 +1,13 @@
 """Activity: the tenant's audit trail, filtered, a page at a time, and as CSV."""
 
 import csv
+import datetime as dt
 from collections.abc import Iterator
 
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.access import PortalRequest
@@ -69,10 +71,12 @@ def _filtered(request: PortalRequest, form: ActivityFilterForm) -> QuerySet[Audi
         events = events.filter(action=wanted["action"])
     if wanted["actor"]:
         events = events.filter(actor_name__icontains=wanted["actor"])
+    # Days are the reader's. Moments now, because the CSV asks when no zone is set any more.
+    zone = timezone.get_current_timezone()
     if wanted["since"]:
-        events = events.filter(at__date__gte=wanted["since"])
+        events = events.filter(at__gte=dt.datetime.combine(wanted["since"], dt.time.min, zone))
     if wanted["until"]:
-        events = events.filter(at__date__lte=wanted["until"])
+        events = events.filter(at__lte=dt.datetime.combine(wanted["until"], dt.time.max, zone))
     return events
 
 

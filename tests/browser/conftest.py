@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
+from django.contrib.auth.hashers import make_password
+from django.utils.module_loading import import_string
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -27,6 +28,7 @@ from playwright.sync_api import (
 )
 
 from accounts.models import User
+from portal.settings import PASSWORD_HASHERS
 from tests.browser.live import MailServer, Portal, running_portal
 from tests.browser.programs import need
 from tests.conftest import PASSWORD, signed_in
@@ -43,7 +45,7 @@ ARGUMENTS = [
 NEW_PASSWORD = "seven herons over the estuary"
 OpenPage = Callable[..., Page]
 
-PATIENCE_MS = 10_000
+PATIENCE_MS = 30_000  # a bound, not an expectation
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -154,7 +156,8 @@ class Watch:
 
 def can_sign_in(user: User) -> User:
     """The cast's password, hashed as the server does it and not in the tests' cheap way."""
-    user.password = make_password(PASSWORD, hasher=Argon2PasswordHasher())
+    hasher = import_string(PASSWORD_HASHERS[0])
+    user.password = make_password(PASSWORD, hasher=hasher())
     user.save(update_fields=["password"])
     return user
 
