@@ -1,27 +1,17 @@
-"""Argon2id, a few at a time and behind everything else: a flood of sign-ins takes what is left.
+"""Argon2id, a few at a time: each takes 100 MiB, and a flood of them must not take all there is."""
 
-Each hash takes 100 MiB and a fifth of a second of a core.
-"""
-
-import os
-import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
 from accounts.limits import TooManyTries
 
-T = TypeVar("T")
-
 # Longer than this nobody waits: the thread is needed for somebody else's page.
 PATIENCE_SECONDS = 2
 RETRY_AFTER_SECONDS = 5
-# Of the threads that hash: calls to the feed and pages go first wherever cores are short.
-NICENESS = int(os.environ.get("X_NICE", "10"))
 
 _slots = threading.BoundedSemaphore(settings.HASHES_AT_ONCE)
 
@@ -29,32 +19,26 @@ _slots = threading.BoundedSemaphore(settings.HASHES_AT_ONCE)
 class BoundedArgon2(Argon2PasswordHasher):
     """Django's Argon2 hasher behind a semaphore of HASHES_AT_ONCE; then 429."""
 
-    # Django's 8 lanes are 8 threads a hash, which crowd out whoever else needs a core. The work,
-    # and what it costs to guess, is the same in one.
+    # Django's 8 lanes are 8 threads a hash, which crowd out whoever else needs a core. What a
+    # guess costs is the same in one: the memory, and the work on it.
     parallelism = 1
 
     def encode(self, password: str, salt: str) -> str:
         """Hash, when there is a slot."""
-        return _in_a_slot(super().encode, password, salt)
+        with _slot():
+            return super().encode(password, salt)
 
     def verify(self, password: str, encoded: str) -> bool:
         """Check, when there is a slot."""
-        return _in_a_slot(super().verify, password, encoded)
+        with _slot():
+            return super().verify(password, encoded)
 
 
-def _in_a_slot(work: Callable[[str, str], T], *given: str) -> T:
+@contextmanager
+def _slot() -> Iterator[None]:
     if not _slots.acquire(timeout=PATIENCE_SECONDS):
         raise TooManyTries(RETRY_AFTER_SECONDS)
     try:
-        return _threads.submit(work, *given).result()
+        yield
     finally:
         _slots.release()
-
-
-def _give_way() -> None:
-    """On Linux niceness is a thread's own, and none has to be root to be nicer."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-_threads = ThreadPoolExecutor(settings.HASHES_AT_ONCE, "argon2", initializer=_give_way)

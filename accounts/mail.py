@@ -29,9 +29,8 @@ def compose(
     with translation.override(language), timezone.override(clock.zone(time_zone)):
         subject = render_to_string(f"emails/{name}/subject.txt", context)
         text = render_to_string(f"emails/{name}/body.txt", context).strip() + "\n"
-        html = render_to_string(
-            "emails/layout.html", {"subject": subject.strip(), "text": _linked(text)}
-        )
+        marked = {"subject": subject.strip(), "text": _linked(text)}
+        html = render_to_string("emails/layout.html", marked)
     message = EmailMultiAlternatives(subject=" ".join(subject.split()), body=text, to=[to])
     message.attach_alternative(html, "text/html")
     return message

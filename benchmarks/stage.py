@@ -98,7 +98,7 @@ def stage(**settings: str) -> Iterator[Stage]:
     """`bin/run` with these variables, in a folder that is thrown away, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="portal-bench-", ignore_cleanup_errors=True) as folder:
         home, port = Path(folder).resolve(), _free_port()
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "X_PAR", "X_NICE", "X_SW") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         environment = kept | {"PORTAL_HOME": str(home), "PORT": str(port)} | settings
         with (home / "run.log").open("w+b") as output:
             run = subprocess.Popen(  # noqa: S603 - our own file

@@ -6,9 +6,7 @@ behind a bridge of threads, which is twice as fast as Django's own ASGI (docs/de
 
 import asyncio
 import string
-import os, sys
-
-sys.setswitchinterval(float(os.environ.get("X_SW", "0.005")))
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 from urllib.parse import quote
@@ -28,10 +26,14 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+# How long a page's thread may go on while the machine door waits for its turn: Python's own 5 ms,
+# several times a call, would be most of what a call takes.
+sys.setswitchinterval(0.0005)
+
 PAGE_THREADS = env_int("PAGE_THREADS", 8, least=1)
 pages: Any = WSGIMiddleware(cast(Any, pages_wsgi), workers=PAGE_THREADS)
 
-# Whoever signs in takes a tenth of a second of a core, and may be anybody. So strangers have a
+# Whoever signs in takes a fifth of a second of a core, and may be anybody. So strangers have a
 # quarter of the pages' threads between them, browsers that have signed in before another quarter,
 # and half is left for those who are in, however many knock.
 ENTRANCE = ("/client/login", "/client/invite/")

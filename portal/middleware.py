@@ -160,7 +160,7 @@ def _why_refused(request: HttpRequest) -> int | None:
         return 400
     if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return 413
-    named = _CHARSET.search(request.META.get("CONTENT_TYPE", ""))
-    if named and named[1].lower() not in _CHARSETS:
+    named = _CHARSET.findall(request.META.get("CONTENT_TYPE", ""))
+    if any(charset.lower() not in _CHARSETS for charset in named):
         return 415
     return None

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import connection, connections
 from django.test import Client
 
+from accounts.models import Action, AuditEvent
+
 T = TypeVar("T")
 Act = Callable[[], Any]
 
@@ -81,3 +83,8 @@ def posts(path: str, form: dict[str, Any], browsers: Sequence[Client | str]) -> 
 def statuses(answers: Sequence[Any]) -> Counter[int]:
     """How often each status came."""
     return Counter(answer.status_code for answer in answers)
+
+
+def events(action: Action) -> int:
+    """How many rows of that action there are."""
+    return AuditEvent.objects.filter(action=action).count()

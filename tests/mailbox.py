@@ -67,16 +67,24 @@ class Postbox:
         return "250 OK"
 
 
+class _AnyPort(Controller):
+    """aiosmtpd's, on whatever port is free: it would greet port 0 itself otherwise."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
 @contextmanager
 def mail_server() -> Iterator[Postbox]:
     """Runs one for a block, and has Django send to it."""
     postbox = Postbox()
-    controller = Controller(postbox, hostname="127.0.0.1", port=0)
+    controller = _AnyPort(postbox, hostname="127.0.0.1", port=0)
     controller.start()
     backend, host, port = settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT
     try:
         settings.EMAIL_BACKEND, settings.EMAIL_HOST = SMTP, "127.0.0.1"
-        settings.EMAIL_PORT = controller.server.sockets[0].getsockname()[1]
+        settings.EMAIL_PORT = controller.port
         yield postbox
     finally:
         settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = backend, host, port

@@ -1,4 +1,4 @@
-"""What security mails say: in the reader's language and zone, without a secret, fetching nothing."""
+"""What security mails say: in the reader's language and zone, no secret, fetching nothing."""
 
 import datetime as dt
 import re

@@ -16,7 +16,11 @@ def test_the_sign_in_page_costs_at_most_five_requests_and_forty_kilobytes(
 ) -> None:
     page = open_page()
     finished: list[Request] = []
-    page.on("requestfinished", lambda request: finished.append(request))
+
+    def note(request: Request) -> None:
+        finished.append(request)
+
+    page.on("requestfinished", note)
     page.goto("/client/login", wait_until="networkidle")
 
     sizes = [request.sizes() for request in finished]

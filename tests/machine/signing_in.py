@@ -1,0 +1,101 @@
+"""Signing in with a password, and then with a code."""
+
+from django.conf import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from portal.lib import clock
+from tests.machine.ground import BROWSERS, Ground
+from tests.machine.model import HalfWay, Session, step_of
+from tests.pages import code_of, session_cookie, sign_in, wrong_code
+
+CODE = "/client/login/code"
+
+
+class SigningIn(Ground):
+    """By name or address; with codes of the authenticator or of the list."""
+
+    @rule(n=BROWSERS, data=st.data())
+    def sign_in(self, n: int, data: st.DataObject) -> None:
+        """With the right password, a former one, or one that never was; by name or address."""
+        self.settle()
+        person = data.draw(st.sampled_from(self.world.people))
+        password = data.draw(
+            st.sampled_from([person.password] * 3 + [*person.former[-2:], "wrong"])
+        )
+        typed = data.draw(st.sampled_from([person.name.upper(), f"{person.name}@example.com"]))
+        browser, before = self.browsers[n], session_cookie(self.browsers[n])
+        is_in = self.world.session_of(before, clock.now()) is not None
+        answer = sign_in(browser, typed, password)
+        after = session_cookie(browser)
+        if is_in:
+            assert answer.headers["Location"] == "/client/" and after == before
+        elif password != person.password:
+            assert answer.status_code == 200 and after in {before, ""}
+        elif person.has_factor:
+            assert answer.headers["Location"] == CODE
+            self.entered(n, HalfWay(after, person, clock.now()), before)
+        else:
+            assert answer.headers["Location"] == "/client/"
+            self.entered(n, Session(after, person, clock.now()), before)
+
+    @precondition(lambda self: any(not half.is_ended for half in self.world.half_way))
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from(["now", "now", "next", "before", "again", "wrong", "wrong"]),
+    )
+    def send_code(self, data: st.DataObject, kind: str) -> None:
+        """Of the authenticator: fresh, of a neighbouring step, used before, or wrong."""
+        n, half = self._half_way(data)
+        person, device = half.person, self.devices[half.person.key]
+        step = {"next": 1, "before": -1}.get(kind, 0) + step_of(clock.now())
+        if kind == "again" and person.last_step > 0:
+            step = person.last_step
+        is_right = kind != "wrong" and person.takes_step(step, clock.now())
+        code = (
+            wrong_code(device) if kind == "wrong" else code_of(device, step - step_of(clock.now()))
+        )
+        if self._send(n, half, code, is_right=is_right):
+            person.last_step = step
+
+    @precondition(lambda self: any(not half.is_ended for half in self.world.half_way))
+    @rule(data=st.data(), is_spent=st.booleans())
+    def send_recovery_code(self, data: st.DataObject, is_spent: bool) -> None:
+        """One that is left, or one that was used."""
+        n, half = self._half_way(data)
+        person = half.person
+        codes = person.spent_recovery if is_spent else person.recovery
+        code = codes[0] if codes else "abcd-efgh-jkmn-pqrs"
+        is_right = bool(codes) and not is_spent
+        if self._send(n, half, code.upper(), is_right=is_right):
+            person.recovery.remove(code)
+            person.spent_recovery.append(code)
+
+    def _half_way(self, data: st.DataObject) -> tuple[int, HalfWay]:
+        """A state before the code, also one that is over; and a browser into which it is put."""
+        self.settle()
+        half = data.draw(st.sampled_from([h for h in self.world.half_way if not h.is_ended]))
+        n = data.draw(BROWSERS)
+        self.browsers[n].cookies[settings.SESSION_COOKIE_NAME] = half.cookie
+        return n, half
+
+    def _send(self, n: int, half: HalfWay, code: str, *, is_right: bool) -> bool:
+        person, now, browser = half.person, clock.now(), self.browsers[n]
+        counted_for = n if (n, person.key) in self.known else None
+        answer = browser.post(CODE, {"code": code})
+        if not half.is_alive(now):
+            assert answer.headers["Location"].startswith("/client/login")
+            half.is_ended = True
+            return False
+        if person.is_shut(counted_for, now):
+            assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+            return False
+        if is_right:
+            assert answer.headers["Location"] == "/client/"
+            self.entered(n, Session(session_cookie(browser), person, clock.now()), half.cookie)
+            return True
+        person.wrong.setdefault(counted_for, []).append(clock.now())
+        half.tries += 1
+        half.is_ended = not half.is_alive(now)
+        assert answer.status_code == (302 if half.is_ended else 200)
+        return False
