@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.local import Local
 from django.core.cache import cache
 from django.core.cache.backends.redis import RedisCache
 from django.test import Client
 
 from accounts.counters import PostgresCounters
-from accounts.models import AuditEvent, Counter
+from accounts.models import AuditEvent, Counter, User
 from accounts.tasks import forget_what_is_over
 from portal.lib import clock
 from tests.at_once import at_once, posts, statuses
+from tests.conftest import signed_in
+from tests.pages import is_signed_in, sign_in
 from tests.production import told_by
 
 BACKEND = 'answer = settings.CACHES["default"]'
@@ -154,19 +157,35 @@ def _await_socket(path: Path, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError("Redis did not start")
 
 
+def count_in(redis: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have tries counted there, as REDIS_URL would."""
+    backend = f"{RedisCache.__module__}.{RedisCache.__qualname__}"
+    chosen = {"BACKEND": backend, "LOCATION": redis}
+    for name, value in chosen.items():
+        monkeypatch.setitem(cache._connections.settings["default"], name, value)
+    monkeypatch.setattr(cache._connections, "_connections", Local())
+
+
+def test_a_redis_that_is_away_is_said_and_lets_nobody_guess(
+    alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 and when to come back, on what is counted alone; other pages go on."""
+    count_in(f"unix://{tmp_path}/nothing.sock", monkeypatch)
+    client = Client(raise_request_exception=False)
+    answer = sign_in(client, "Alice")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert not is_signed_in(client)
+    assert is_signed_in(signed_in(alice))
+
+
 @pytest.mark.service
 @pytest.mark.usefixtures("committed_db")
 def test_a_real_redis_counts_exactly_too(redis: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty guesses at once, counted there and not in Postgres."""
     counters: Any = RedisCache(redis, {})
-    monkeypatch.setitem(cache._connections.settings["default"], "BACKEND", _path_of(RedisCache))
-    monkeypatch.setitem(cache._connections.settings["default"], "LOCATION", redis)
+    count_in(redis, monkeypatch)
     form = {"username": "nobody", "password": "wrong"}
     acts = [partial(Client().post, LOGIN, form) for _ in range(20)]
     assert statuses(at_once(acts)) == {200: 10, 429: 10}
     assert not Counter.objects.exists()
     assert counters._cache.get_client().dbsize() == 3
-
-
-def _path_of(backend: type) -> str:
-    return f"{backend.__module__}.{backend.__qualname__}"

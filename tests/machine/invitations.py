@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from accounts.models import User
-from portal.lib import clock
 from tests.conftest import PASSWORD, signed_in
 from tests.machine.ground import BROWSERS, Ground
 from tests.machine.model import Link, Person, Session
@@ -34,7 +33,7 @@ class Invitations(Ground):
         form |= {"username": name, "email": f"{name}@example.com"}
         answer, (path,) = self._by_staff(f"{STAFFS}/add/", form)
         invitation = re.findall(r"[0-9a-f-]{36}", answer.headers["Location"])[0]
-        self.world.links.append(Link(path, invitation, name, slug, clock.now()))
+        self.world.links.append(Link(path, invitation, name, slug, self.now))
 
     @precondition(lambda self: self.world.links)
     @rule(data=st.data(), act=st.sampled_from(["resend", "resend", "revoke"]))
@@ -49,9 +48,7 @@ class Invitations(Ground):
         for each in of_it:
             each.is_spent = True
         for path in paths:
-            self.world.links.append(
-                Link(path, link.invitation, link.name, link.tenant, clock.now())
-            )
+            self.world.links.append(Link(path, link.invitation, link.name, link.tenant, self.now))
 
     @precondition(lambda self: self.world.links)
     @rule(data=st.data(), method=st.sampled_from(["get", "head"]))
@@ -59,7 +56,7 @@ class Invitations(Ground):
         """Promise 22."""
         link = self._some_link(data)
         answer = getattr(Client(), method)(link.path)
-        assert answer.status_code == (200 if link.is_alive(clock.now()) else 404)
+        assert answer.status_code == (200 if link.is_alive(self.now) else 404)
 
     @precondition(lambda self: self.world.links)
     @rule(data=st.data(), form=st.sampled_from(BAD))
@@ -67,7 +64,7 @@ class Invitations(Ground):
         """Promise 22: a password that is refused spends nothing."""
         link = self._some_link(data)
         answer = Client().post(link.path, form)
-        assert answer.status_code == (200 if link.is_alive(clock.now()) else 404)
+        assert answer.status_code == (200 if link.is_alive(self.now) else 404)
 
     @precondition(lambda self: self.world.links)
     @rule(data=st.data(), n=BROWSERS)
@@ -75,7 +72,7 @@ class Invitations(Ground):
         """Promises 23 and 24: alive, it makes a member who is signed in; dead, nothing."""
         link = self._some_link(data)
         browser, before = self.browsers[n], session_cookie(self.browsers[n])
-        is_alive = link.is_alive(clock.now())
+        is_alive = link.is_alive(self.now)
         answer = browser.post(link.path, GOOD)
         if not is_alive:
             assert answer.status_code == 404 and session_cookie(browser) in {before, ""}
@@ -86,7 +83,7 @@ class Invitations(Ground):
         self.world.people.append(person)
         self.world.accepted += 1
         link.is_spent = True
-        self.entered(n, Session(session_cookie(browser), person, clock.now()), before)
+        self.entered(n, Session(session_cookie(browser), person, self.now), before)
 
     def _some_link(self, data: st.DataObject) -> Link:
         self.settle()

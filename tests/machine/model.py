@@ -100,9 +100,9 @@ class World:
     links: list[Link] = field(default_factory=list)
     accepted: int = 0
 
-    def cookies(self) -> set[str]:
+    def cookies(self) -> list[str]:
         """Every cookie that was ever handed out."""
-        return {each.cookie for each in [*self.sessions, *self.half_way]}
+        return [each.cookie for each in [*self.sessions, *self.half_way]]
 
     def alive(self, now: dt.datetime) -> list[Session]:
         """The sessions that open."""

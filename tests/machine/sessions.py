@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from accounts.models import Session as SessionRow
-from portal.lib import clock
 from portal.lib.crypto import digest
 from tests.machine.ground import Ground
 from tests.machine.model import Session
@@ -29,9 +28,9 @@ class Sessions(Ground):
     def open_a_page(self, data: st.DataObject) -> None:
         """With any cookie that was ever handed out."""
         self.settle()
-        self.open_with(data.draw(st.sampled_from(sorted(self.world.cookies()))))
+        self.open_with(data.draw(st.sampled_from(self.world.cookies())))
 
-    @precondition(lambda self: self.world.alive(clock.now()))
+    @precondition(lambda self: self.world.alive(self.now))
     @rule(data=st.data(), wanted=st.sampled_from(PASSWORDS), is_right=st.booleans())
     def change_password(self, data: st.DataObject, wanted: str, is_right: bool) -> None:
         """Promise 29: every other session is over, and this one is no longer than it was."""
@@ -52,19 +51,19 @@ class Sessions(Ground):
         self.world.end_all_of(person)
         self.hand_out(Session(session_cookie(client), person, session.since))
 
-    @precondition(lambda self: self.world.alive(clock.now()))
+    @precondition(lambda self: self.world.alive(self.now))
     @rule(data=st.data())
     def end_a_session(self, data: st.DataObject) -> None:
         """One's own, or, in vain, somebody else's."""
         session, client = self.somebody(data)
         if session is None:
             return
-        target = data.draw(st.sampled_from(self.world.alive(clock.now())))
+        target = data.draw(st.sampled_from(self.world.alive(self.now)))
         row = SessionRow.objects.get(key_hash=digest(target.cookie))
         assert client.post(f"/client/profile/sessions/{row.id}/end").status_code == 302
         target.is_ended = target.person is session.person
 
-    @precondition(lambda self: self.world.alive(clock.now()))
+    @precondition(lambda self: self.world.alive(self.now))
     @rule(data=st.data())
     def end_all_others(self, data: st.DataObject) -> None:
         """Sign out everywhere else."""
@@ -75,7 +74,7 @@ class Sessions(Ground):
         for each in self.world.sessions:
             each.is_ended |= each.person is session.person and each is not session
 
-    @precondition(lambda self: self.world.alive(clock.now()))
+    @precondition(lambda self: self.world.alive(self.now))
     @rule(data=st.data())
     def sign_out(self, data: st.DataObject) -> None:
         """The row is gone; whatever else the person has goes on."""
@@ -84,7 +83,7 @@ class Sessions(Ground):
             assert client.post("/client/sign-out").headers["Location"] == "/client/login"
             session.is_ended = True
 
-    @precondition(lambda self: self.world.alive(clock.now()))
+    @precondition(lambda self: self.world.alive(self.now))
     @rule(data=st.data())
     def look_over_the_wall(self, data: st.DataObject) -> None:
         """Promise 35: another tenant's key is like one that never was, to the byte."""

@@ -4,7 +4,6 @@ from django.conf import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from portal.lib import clock
 from tests.machine.ground import BROWSERS, Ground
 from tests.machine.model import HalfWay, Session, step_of
 from tests.pages import code_of, session_cookie, sign_in, wrong_code
@@ -25,7 +24,7 @@ class SigningIn(Ground):
         )
         typed = data.draw(st.sampled_from([person.name.upper(), f"{person.name}@example.com"]))
         browser, before = self.browsers[n], session_cookie(self.browsers[n])
-        is_in = self.world.session_of(before, clock.now()) is not None
+        is_in = self.world.session_of(before, self.now) is not None
         answer = sign_in(browser, typed, password)
         after = session_cookie(browser)
         if is_in:
@@ -34,10 +33,10 @@ class SigningIn(Ground):
             assert answer.status_code == 200 and after in {before, ""}
         elif person.has_factor:
             assert answer.headers["Location"] == CODE
-            self.entered(n, HalfWay(after, person, clock.now()), before)
+            self.entered(n, HalfWay(after, person, self.now), before)
         else:
             assert answer.headers["Location"] == "/client/"
-            self.entered(n, Session(after, person, clock.now()), before)
+            self.entered(n, Session(after, person, self.now), before)
 
     @precondition(lambda self: any(not half.is_ended for half in self.world.half_way))
     @rule(
@@ -48,13 +47,11 @@ class SigningIn(Ground):
         """Of the authenticator: fresh, of a neighbouring step, used before, or wrong."""
         n, half = self._half_way(data)
         person, device = half.person, self.devices[half.person.key]
-        step = {"next": 1, "before": -1}.get(kind, 0) + step_of(clock.now())
+        step = {"next": 1, "before": -1}.get(kind, 0) + step_of(self.now)
         if kind == "again" and person.last_step > 0:
             step = person.last_step
-        is_right = kind != "wrong" and person.takes_step(step, clock.now())
-        code = (
-            wrong_code(device) if kind == "wrong" else code_of(device, step - step_of(clock.now()))
-        )
+        is_right = kind != "wrong" and person.takes_step(step, self.now)
+        code = wrong_code(device) if kind == "wrong" else code_of(device, step - step_of(self.now))
         if self._send(n, half, code, is_right=is_right):
             person.last_step = step
 
@@ -80,7 +77,7 @@ class SigningIn(Ground):
         return n, half
 
     def _send(self, n: int, half: HalfWay, code: str, *, is_right: bool) -> bool:
-        person, now, browser = half.person, clock.now(), self.browsers[n]
+        person, now, browser = half.person, self.now, self.browsers[n]
         counted_for = n if (n, person.key) in self.known else None
         answer = browser.post(CODE, {"code": code})
         if not half.is_alive(now):
@@ -92,9 +89,9 @@ class SigningIn(Ground):
             return False
         if is_right:
             assert answer.headers["Location"] == "/client/"
-            self.entered(n, Session(session_cookie(browser), person, clock.now()), half.cookie)
+            self.entered(n, Session(session_cookie(browser), person, self.now), half.cookie)
             return True
-        person.wrong.setdefault(counted_for, []).append(clock.now())
+        person.wrong.setdefault(counted_for, []).append(self.now)
         half.tries += 1
         half.is_ended = not half.is_alive(now)
         assert answer.status_code == (302 if half.is_ended else 200)
