@@ -15,7 +15,7 @@ from accounts.services import invitations as services
 from accounts.services.invitations import InvitationIsDead
 from accounts.services.self_service import has_second_factor, reset_second_factor
 from accounts.services.tenants import set_user_active
-from accounts.staff import Act, ActRefused, ReadOnlyAdmin, StaffAdmin
+from accounts.staff import Act, ActRefused, ReadOnlyAdmin, StaffAdmin, given_reason
 
 
 def _resend(request: HttpRequest, invitation: Invitation) -> Any:
@@ -166,7 +166,7 @@ def _reset_second_factor(request: HttpRequest, user: User) -> Any:
     _not_oneself(request, user)
     reset_second_factor(
         user_id=user.pk,
-        reason=request.POST["reason"].strip()[:300],
+        reason=given_reason(request),
         actor=request.user,  # type: ignore[arg-type]
         origin=Origin.of(request),
     )

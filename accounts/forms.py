@@ -6,6 +6,7 @@ from zoneinfo import available_timezones
 from django import forms
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Action, Invitation, Role, Tenant, User
@@ -78,8 +79,9 @@ class NewPasswordForm(forms.Form):
     new_password = _password_field(
         _("New password"),
         "new-password",
-        _("At least %(least)d characters. A sentence of your own is a good one.")
-        % {"least": LEAST},
+        format_lazy(
+            _("At least {least} characters. A sentence of your own is a good one."), least=LEAST
+        ),
     )
     confirm_password = _password_field(_("Confirm password"), "new-password")
 

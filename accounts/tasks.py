@@ -9,7 +9,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from accounts.mail import compose
-from accounts.models import Counter, User, WrongCode
+from accounts.models import Counter, Role, User, WrongCode
 from accounts.sessions import SessionStore
 from portal.lib import clock
 
@@ -29,6 +29,7 @@ def send_notice(name: str, user_id: str, context: dict[str, Any]) -> None:
         **context,
         "user": user,
         "at": dt.datetime.fromisoformat(context["at"]),
+        "role": _role_label(context.get("role", "")),
         "profile_url": settings.PORTAL_BASE_URL + own_page,
     }
     compose(
@@ -38,6 +39,11 @@ def send_notice(name: str, user_id: str, context: dict[str, Any]) -> None:
         language=user.language,
         time_zone=user.time_zone,
     ).send()
+
+
+def _role_label(code: str) -> Any:
+    """A role's name, said in the reader's language when the mail is written; else what it was."""
+    return Role(code).label if code in Role.values else code
 
 
 @app.periodic(cron="17 * * * *")

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import resolve
+from django.utils import translation
 
 from accounts.limits import TooManyTries
 from accounts.origin import Origin
@@ -52,7 +53,9 @@ class RequestRecord:
         """Answer, then write the line."""
         request.request_id = uuid.uuid4().hex  # type: ignore[attr-defined]
         began = time.perf_counter()
-        response = self._get_response(request)
+        # The browser's language, for answers that are given before the user is known.
+        with translation.override(translation.get_language_from_request(request)):
+            response = self._get_response(request)
         response.headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         if not request.path.startswith(settings.STATIC_URL):
             logger.info(

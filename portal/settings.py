@@ -175,7 +175,12 @@ KNOWN_BROWSER_COOKIE_NAME = f"{_prefix}portal_known"
 # --- Counting tries: in Redis where there is one, else in Postgres; both count atomically
 REDIS_URL = env_str("REDIS_URL", "")
 CACHES: dict[str, Any] = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        # A Redis that does not answer must not hold a page's thread.
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
+    }
     if REDIS_URL
     else {"BACKEND": "accounts.counters.PostgresCounters"}
 }

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import psycopg
+import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
@@ -145,8 +146,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _is_database_away(error: BaseException | None) -> bool:
-    """Whatever it was wrapped in on its way: the queue raises errors of its own from psycopg's."""
-    away = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+    """Postgres, or the Redis that counts tries. The queue wraps psycopg's errors in its own."""
+    away = (
+        OperationalError,
+        InterfaceError,
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        redis.ConnectionError,
+        redis.TimeoutError,
+    )
     while error is not None:
         if isinstance(error, away):
             return True

@@ -124,6 +124,7 @@ def test_the_setting_chooses_where_it_is_counted() -> None:
     assert chosen == {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": "redis://127.0.0.1:6379/3",
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
     }
 
 

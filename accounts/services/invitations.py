@@ -251,8 +251,13 @@ def _send(invitation: Invitation, token: str, *, send_mail: bool) -> Sent:
 
 
 def _mail(invitation: Invitation, link: str) -> None:
+    # In the language of the account that is there, else in that of whoever invites.
+    reader = User.objects.by_email(invitation.email) or invitation.invited_by
     message = compose(
-        "invitation", to=invitation.email, context={"invitation": invitation, "link": link}
+        "invitation",
+        to=invitation.email,
+        context={"invitation": invitation, "link": link},
+        language=reader.language if reader else settings.LANGUAGE_CODE,
     )
     try:
         message.send()

@@ -116,18 +116,21 @@ def reset_second_factor(*, user_id: uuid.UUID, reason: str, actor: User, origin:
 
 
 @transaction.atomic
-def confirm_enrolment(*, user: User, code: str, origin: Origin) -> bool:
-    """Turn 2FA on with the first code. Every session ends but the caller's."""
+def confirm_enrolment(*, user: User, code: str, origin: Origin) -> list[str]:
+    """Turn 2FA on with the first code: its recovery codes, or none where the code was wrong.
+
+    Every session ends but the caller's.
+    """
     User.objects.select_for_update().get(pk=user.pk)
     device = waiting_authenticator(user)
     if device is None or has_second_factor(user) or not device.verify_token(code):
-        return False
+        return []
     device.confirmed = True
     device.save(update_fields=["confirmed"])
     end_all_sessions(user)
     record(Action.AUTHENTICATOR_ENABLED, actor=user, origin=origin, target=user)
     notify("two_factor_on", users=[user], origin=origin)
-    return True
+    return make_recovery_codes(user=user, origin=origin)
 
 
 @transaction.atomic

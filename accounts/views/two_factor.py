@@ -21,7 +21,6 @@ from accounts.fresh import fresh_login_required
 from accounts.limits import browser_id, limit_password_check
 from accounts.models import Authenticator
 from accounts.origin import Origin
-from accounts.services import recovery
 from accounts.services import self_service as services
 from accounts.services.codes import try_code
 from portal.lib.http import answers
@@ -56,12 +55,11 @@ def two_factor_confirm(request: PortalRequest) -> HttpResponse:
         return redirect(own_page(request, "profile:show"))
     form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        origin = Origin.of(request)
-        if services.confirm_enrolment(
-            user=request.user, code=form.cleaned_data["code"], origin=origin
-        ):
+        codes = services.confirm_enrolment(
+            user=request.user, code=form.cleaned_data["code"], origin=Origin.of(request)
+        )
+        if codes:
             keep_this_session(request, request.user, has_second_factor=True)
-            codes = recovery.make_recovery_codes(user=request.user, origin=origin)
             return _codes_page(request, codes, is_enrolment=True)
         form.add_error(
             "code", _("This code is not right. Check the clock of your device, then try again.")

@@ -89,7 +89,7 @@ def remove(stage: Stage) -> Page:
 @scene(ACTIVITY, "Activity")
 def activity(stage: Stage) -> Page:
     member = dave(stage)
-    for number in range(30):
+    for number in range(26):
         for new in (Role.TRADER, Role.DEVELOPER):
             change_role(
                 tenant=stage.acme,

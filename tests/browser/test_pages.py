@@ -6,7 +6,6 @@ PORTAL_SCREENSHOTS=<folder> keeps a picture of each.
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -26,12 +25,19 @@ from tests.browser.conftest import OpenPage
 from tests.browser.live import Portal
 from tests.browser.stage import SCENES, Stage
 
-WIDTHS = (1280, 320)
-THEMES = ("light", "dark")
+# Each width and each theme is asked about every rule once, and each pair of them about colours.
+ALL_RULES: dict[str, object] = {}
+COLOURS: dict[str, object] = {"runOnly": ["cat.color"]}
+VARIANTS = (
+    (1280, "light", ALL_RULES),
+    (1280, "dark", COLOURS),
+    (320, "light", COLOURS),
+    (320, "dark", ALL_RULES),
+)
 # For machines, spreadsheets and scripts.
 NO_PAGES = {"client/activity.csv", "healthz", "readyz", "staff/jsi18n/"}
 UNTIL_THE_COLOURS_REST = "Promise.all(document.getAnimations().map(change => change.finished))"
-AXE = "axe.run({resultTypes: ['violations'], preload: false})"
+AXE = "rules => axe.run({resultTypes: ['violations'], preload: false, ...rules})"
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -49,16 +55,20 @@ def test_the_page_can_be_used_by_all_in_both_themes_and_at_any_width(
     page = SCENES[name].on(stage)
     page.evaluate(AXE_SCRIPT)
     found = {}
-    for width, theme in product(WIDTHS, THEMES):
+    for width, theme, rules in VARIANTS:
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme=theme)
         page.evaluate(UNTIL_THE_COLOURS_REST)
         keep_picture(page, f"{name}-{width}-{theme}")
-        results = AxeResults(page.evaluate(AXE))
+        results = AxeResults(page.evaluate(AXE, rules))
         if results.violations_count:
             found[width, theme] = results.generate_report()
         assert page.evaluate(SIDEWAYS) == 0, f"one has to scroll sideways at {width} px"
     assert not found, "\n".join(f"{variant}: {report}" for variant, report in found.items())
+
+    open_in_russian(page)  # whose words are longer
+    keep_picture(page, f"{name}-320-russian")
+    assert page.evaluate(SIDEWAYS) == 0, "one has to scroll sideways at 320 px in Russian"
 
 
 def test_every_route_that_shows_a_page_is_on_that_walk() -> None:
@@ -66,6 +76,13 @@ def test_every_route_that_shows_a_page_is_on_that_walk() -> None:
     walked = {scene.route for scene in SCENES.values()}
 
     assert pages - walked - NO_PAGES == set()
+
+
+def open_in_russian(page: Page) -> None:
+    """What is at the page's address, for somebody who reads Russian."""
+    User.objects.update(language="ru")
+    page.set_extra_http_headers({"Accept-Language": "ru"})
+    page.goto(page.url)
 
 
 def keep_picture(page: Page, name: str) -> None:

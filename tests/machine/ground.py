@@ -34,7 +34,7 @@ class Ground(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        """Alice owns Acme, Dave develops there with 2FA; Mallory owns Globex."""
+        """Alice owns Acme, Dave develops there; Mallory owns Globex. The last two have 2FA."""
         self.now = START
         clock.move(self.now - clock.now())
         self.rollback = transaction.atomic()
@@ -57,9 +57,9 @@ class Ground(RuleBasedStateMachine):
         ]:
             user = make_member(self.tenants[slug], name, role)
             self.world.people.append(Person(str(user.pk), name, slug, PASSWORD))
-            if name == "dave":
+            if name != "alice":
                 self._give_factor(self.world.people[-1], user)
-            else:
+            if role == Role.OWNER:
                 self.keys[slug] = self._key(slug, user)
 
     def _give_factor(self, person: Person, user: User) -> None:

@@ -14,9 +14,12 @@ CODE = "/client/login/code"
 class SigningIn(Ground):
     """By name or address; with codes of the authenticator or of the list."""
 
-    @rule(n=BROWSERS, data=st.data())
-    def sign_in(self, n: int, data: st.DataObject) -> None:
-        """With the right password, a former one, or one that never was; by name or address."""
+    @rule(n=BROWSERS, data=st.data(), goes_on=st.booleans())
+    def sign_in(self, n: int, data: st.DataObject, goes_on: bool) -> None:
+        """With the right password, a former one, or one that never was; by name or address.
+
+        Whoever is asked for a code may go on at once with the right one.
+        """
         self.settle()
         person = data.draw(st.sampled_from(self.world.people))
         password = data.draw(
@@ -33,12 +36,15 @@ class SigningIn(Ground):
             assert answer.status_code == 200 and after in {before, ""}
         elif person.has_factor:
             assert answer.headers["Location"] == CODE
-            self.entered(n, HalfWay(after, person, self.now), before)
+            half = HalfWay(after, person, self.now)
+            self.entered(n, half, before)
+            if goes_on:
+                self.send_step(n, half, step_of(self.now))
         else:
             assert answer.headers["Location"] == "/client/"
             self.entered(n, Session(after, person, self.now), before)
 
-    @precondition(lambda self: any(not half.is_ended for half in self.world.half_way))
+    @precondition(lambda self: self.world.half_way)
     @rule(
         data=st.data(),
         kind=st.sampled_from(["now", "now", "next", "before", "again", "wrong", "wrong"]),
@@ -46,16 +52,15 @@ class SigningIn(Ground):
     def send_code(self, data: st.DataObject, kind: str) -> None:
         """Of the authenticator: fresh, of a neighbouring step, used before, or wrong."""
         n, half = self._half_way(data)
-        person, device = half.person, self.devices[half.person.key]
         step = {"next": 1, "before": -1}.get(kind, 0) + step_of(self.now)
-        if kind == "again" and person.last_step > 0:
-            step = person.last_step
-        is_right = kind != "wrong" and person.takes_step(step, self.now)
-        code = wrong_code(device) if kind == "wrong" else code_of(device, step - step_of(self.now))
-        if self._send(n, half, code, is_right=is_right):
-            person.last_step = step
+        if kind == "again" and half.person.last_step > 0:
+            step = half.person.last_step
+        if kind == "wrong":
+            self._send(n, half, wrong_code(self.devices[half.person.key]), is_right=False)
+        else:
+            self.send_step(n, half, step)
 
-    @precondition(lambda self: any(not half.is_ended for half in self.world.half_way))
+    @precondition(lambda self: self.world.half_way)
     @rule(data=st.data(), is_spent=st.booleans())
     def send_recovery_code(self, data: st.DataObject, is_spent: bool) -> None:
         """One that is left, or one that was used."""
@@ -71,10 +76,21 @@ class SigningIn(Ground):
     def _half_way(self, data: st.DataObject) -> tuple[int, HalfWay]:
         """A state before the code, also one that is over; and a browser into which it is put."""
         self.settle()
-        half = data.draw(st.sampled_from([h for h in self.world.half_way if not h.is_ended]))
-        n = data.draw(BROWSERS)
+        half = data.draw(st.sampled_from(self.world.half_way[-3:]))
+        return self.put_into(data.draw(BROWSERS), half), half
+
+    def put_into(self, n: int, half: HalfWay) -> int:
+        """Give the cookie to that browser."""
         self.browsers[n].cookies[settings.SESSION_COOKIE_NAME] = half.cookie
-        return n, half
+        return n
+
+    def send_step(self, n: int, half: HalfWay, step: int) -> None:
+        """Send the authenticator's code of that step."""
+        person, device = half.person, self.devices[half.person.key]
+        is_right = person.takes_step(step, self.now)
+        code = code_of(device, step - step_of(self.now))
+        if self._send(n, half, code, is_right=is_right):
+            person.last_step = step
 
     def _send(self, n: int, half: HalfWay, code: str, *, is_right: bool) -> bool:
         person, now, browser = half.person, self.now, self.browsers[n]
