@@ -1,10 +1,13 @@
 """What the matrix of tests/test_access.py is made of: the table, and a world to try it in."""
 
+import re
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -118,6 +121,7 @@ PANEL = {
 TABLE = MEMBERS_PAGES | {
     route: tuple(PANEL_TO_OTHERS + letter for letter in letters) for route, letters in PANEL.items()
 }
+WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|TRUNCATE|SELECT procrastinate_)", re.IGNORECASE)
 LETTERS = {200: "o", 403: "x", 404: "?", 405: "-"}
 
 
@@ -238,3 +242,18 @@ class World:
         user = self.users[person]
         assert user is not None
         return user
+
+
+@contextmanager
+def undone() -> Iterator[list[str]]:
+    """Lists the writes of a block, and undoes them."""
+    writes: list[str] = []
+
+    def watch(execute: Any, sql: str, *rest: Any) -> Any:
+        if WRITES.match(sql):
+            writes.append(sql)
+        return execute(sql, *rest)
+
+    with transaction.atomic(), connection.execute_wrapper(watch):
+        yield writes
+        transaction.set_rollback(True)

@@ -17,7 +17,7 @@ from accounts.models import Action, AuditEvent
 T = TypeVar("T")
 Act = Callable[[], Any]
 
-PATIENCE_SECONDS = 5
+PATIENCE_SECONDS = 8  # below the application's statement_timeout
 _STUCK = "SELECT count(DISTINCT pid) FROM pg_locks WHERE pid = ANY(%s) AND NOT granted"
 
 
@@ -27,7 +27,7 @@ def at_once(acts: Sequence[Callable[[], T]], *, gate: str = "accounts_auditevent
     Whoever writes into the gate's table waits there until every other has run into a lock, or is
     done: so that all of them have passed whatever they look at before they lock something.
     """
-    barrier = Barrier(len(acts) + 1, timeout=PATIENCE_SECONDS)
+    barrier = Barrier(len(acts) + 1, timeout=30)
     pids: list[int] = []
 
     def perform(act: Callable[[], T]) -> T:

@@ -14,12 +14,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.machine.invitations import Invitations
 from tests.machine.sessions import Sessions
-from tests.machine.signing_in import SigningIn
 
 WALKS = int(os.environ.get("PORTAL_MACHINE_WALKS", "0"))
 
 
-class Portal(SigningIn, Sessions, Invitations):
+class Portal(Sessions, Invitations):
     """All rules together."""
 
 

@@ -27,7 +27,7 @@ from tests.browser.stage import SCENES, Stage
 
 # Each width and each theme is asked about every rule once, and each pair of them about colours.
 ALL_RULES: dict[str, object] = {}
-COLOURS: dict[str, object] = {"runOnly": ["cat.color"]}
+COLOURS: dict[str, object] = {"runOnly": ["color-contrast", "link-in-text-block"]}
 VARIANTS = (
     (1280, "light", ALL_RULES),
     (1280, "dark", COLOURS),

@@ -37,7 +37,10 @@ class Sessions(SigningIn):
         is_right=st.sampled_from([True, True, False]),
     )
     def change_password(self, data: st.DataObject, wanted: str, is_right: bool) -> None:
-        """Promise 29: every other session is over, and this one is no longer than it was."""
+        """Promise 29: every other session is over, and this one is no longer than it was.
+
+        Nor does somebody come in whose old password was right, and whose code comes only now.
+        """
         session, client = self.somebody(data)
         if session is None:
             return
@@ -45,6 +48,7 @@ class Sessions(SigningIn):
         new = fresh(wanted, person.password)
         form = {"new_password": new, "confirm_password": new}
         form["current_password"] = person.password if is_right else "wrong"
+        waiting = self.begin(person) if person.has_factor else None
         answer = client.post("/client/profile/password", form)
         if not is_right:
             assert answer.status_code == 200
@@ -52,10 +56,9 @@ class Sessions(SigningIn):
         assert answer.headers["Location"] == "/client/profile"
         person.former.append(person.password)
         person.password = new
-        waiting = [half for half in self.world.half_way if half.person is person][-2:]
         self.world.end_all_of(person)
-        for half in waiting:
-            self.send_step(self.put_into(0, half), half, step_of(self.now) + 1)
+        if waiting:
+            self.send_step(self.put_into(0, waiting), waiting, step_of(self.now) + 1)
         self.hand_out(Session(session_cookie(client), person, session.since))
 
     @precondition(lambda self: self.world.alive(self.now))

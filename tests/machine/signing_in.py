@@ -1,11 +1,12 @@
 """Signing in with a password, and then with a code."""
 
 from django.conf import settings
+from django.test import Client
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.machine.ground import BROWSERS, Ground
-from tests.machine.model import HalfWay, Session, step_of
+from tests.machine.model import HalfWay, Person, Session, step_of
 from tests.pages import code_of, session_cookie, sign_in, wrong_code
 
 CODE = "/client/login/code"
@@ -78,6 +79,14 @@ class SigningIn(Ground):
         self.settle()
         half = data.draw(st.sampled_from(self.world.half_way[-3:]))
         return self.put_into(data.draw(BROWSERS), half), half
+
+    def begin(self, person: Person) -> HalfWay:
+        """In a new browser, as far as the code."""
+        stranger = Client()
+        assert sign_in(stranger, person.name, person.password).headers["Location"] == CODE
+        half = HalfWay(session_cookie(stranger), person, self.now)
+        self.hand_out(half)
+        return half
 
     def put_into(self, n: int, half: HalfWay) -> int:
         """Give the cookie to that browser."""
