@@ -10,6 +10,7 @@ from accounts.models import (
     Action,
     Authenticator,
     Membership,
+    PendingSignIn,
     RecoveryCode,
     Role,
     Session,
@@ -156,7 +157,11 @@ def change_preferences(*, user: User, language: str, time_zone: str, theme: str)
 
 
 def end_all_sessions(user: User) -> None:
-    """Delete the user's rows, and make whatever cookie is left worthless."""
+    """Delete the user's rows, and make whatever cookie is left worthless.
+
+    Whoever gave the password and not yet the code begins again, with the password that is now.
+    """
     user.session_token = new_session_token()
     user.save(update_fields=["session_token"])
     Session.objects.filter(user=user).delete()
+    PendingSignIn.objects.filter(user=user).delete()

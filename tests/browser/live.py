@@ -3,6 +3,7 @@
 import logging
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from portal.launch.environment import ROOT
+from portal.lib.processes import start, stop
 
 START_SECONDS = 60  # a bound, not an expectation
-MAIL_SECONDS = 10
+MAIL_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def running_portal(home: Path, **settings: str) -> Iterator[Portal]:
     port = free_port()
     url = f"http://localhost:{port}"
     made = {"PORTAL_HOME": str(home), "PORTAL_BASE_URL": url, "FEED_BASE_URL": url}
+    made["DJANGO_ALLOW_ASYNC_UNSAFE"] = ""  # that is for the process with Playwright in it
     portal = Portal(url, os.environ | made | settings, home, home / f"server-{port}.log")
     if not (home / "static").exists():
         portal.manage("collectstatic", "--no-input", "--verbosity=0")
@@ -59,19 +62,12 @@ def running_portal(home: Path, **settings: str) -> Iterator[Portal]:
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--no-access-log", "--log-level", "warning", "--workers-kill-timeout", "1"]
     with portal.log.open("wb") as log:
-        server = subprocess.Popen(
-            command, env=portal.environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-        )
+        server = start(command, env=portal.environment, cwd=ROOT, stdout=log, stderr=log)
     try:
         _await_health(portal, server)
         yield portal
     finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        stop(server, (signal.SIGTERM, 10))
 
 
 def _await_health(portal: Portal, server: subprocess.Popen[bytes]) -> None:
