@@ -18,7 +18,11 @@ T = TypeVar("T")
 Act = Callable[[], Any]
 
 PATIENCE_SECONDS = 8  # below the application's statement_timeout
-_STUCK = "SELECT count(DISTINCT pid) FROM pg_locks WHERE pid = ANY(%s) AND NOT granted"
+# By database, not by the threads' connections: Django's test client may make a thread a new one.
+_STUCK = """
+    SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE datname = current_database() AND backend_type = 'client backend' AND NOT granted
+"""
 
 
 def at_once(acts: Sequence[Callable[[], T]], *, gate: str = "accounts_auditevent") -> list[T]:
@@ -28,12 +32,10 @@ def at_once(acts: Sequence[Callable[[], T]], *, gate: str = "accounts_auditevent
     done: so that all of them have passed whatever they look at before they lock something.
     """
     barrier = Barrier(len(acts) + 1, timeout=30)
-    pids: list[int] = []
 
     def perform(act: Callable[[], T]) -> T:
         try:
             connection.ensure_connection()
-            pids.append(connection.connection.info.backend_pid)
             barrier.wait()
             return act()
         finally:
@@ -46,19 +48,19 @@ def at_once(acts: Sequence[Callable[[], T]], *, gate: str = "accounts_auditevent
             cursor.execute(f"LOCK TABLE {gate} IN SHARE MODE")
             done = [pool.submit(perform, act) for act in acts]
             barrier.wait()
-            _wait_until_stuck(done, pids)
+            _wait_until_stuck(done)
         finally:
             owner.rollback()
             owner.set_autocommit(True)
         return [each.result() for each in done]
 
 
-def _wait_until_stuck(done: Sequence[Future[T]], pids: Sequence[int]) -> None:
+def _wait_until_stuck(done: Sequence[Future[T]]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     with connections["owner"].cursor() as cursor:
         while time.monotonic() < deadline:
             finished = sum(each.done() for each in done)
-            cursor.execute(_STUCK, [list(pids)])
+            cursor.execute(_STUCK)
             (stuck,) = cursor.fetchone()
             if stuck + finished == len(done):
                 return

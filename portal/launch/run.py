@@ -192,7 +192,8 @@ def _granian(address: Address, environment: Mapping[str, str]) -> Iterator[subpr
 def _worker(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """What sends queued mails and clears up. Jobs lie in Postgres: nothing is lost when it ends."""
     command = manage_command(sys.executable, ["procrastinate", "worker"])
-    worker = start(command, env=environment, cwd=ROOT)
+    # Asked politely, it would wait for the Postgres that ends at the same moment.
+    worker = start(command, env=environment, cwd=ROOT, farewell=signal.SIGKILL)
     try:
         yield worker
     finally:
