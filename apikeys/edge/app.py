@@ -12,8 +12,10 @@ from apikeys import verdict
 from apikeys.edge.answers import Answer, content, new_request_id, plain, refusal
 from apikeys.edge.calls import Reading, Scope, read_call
 from apikeys.edge.database import Database, DatabaseAway
+from apikeys.edge.directory import Directory
 from apikeys.edge.formats import Format, Value
 from apikeys.edge.last_use import LastUse
+from apikeys.edge.listener import Listener
 from apikeys.edge.settings import EdgeSettings, edge_settings
 from apikeys.edge.store import Store
 from apikeys.edge.whoami import whoami
@@ -37,6 +39,7 @@ class _Parts:
     settings: EdgeSettings
     database: Database
     store: Store
+    listener: Listener | None
     last_use: LastUse
 
 
@@ -68,7 +71,10 @@ class Door:
         """Write what is still to be written and end the connections; in three seconds at most."""
         if self._parts:
             parts, self._parts = self._parts, None
+            if parts.listener:
+                await parts.listener.close()
             await parts.last_use.close()
+            await parts.store.close()
             await parts.database.close()
 
     async def _answer(self, scope: Scope) -> Answer:
@@ -121,8 +127,17 @@ class Door:
     def _open(self) -> _Parts:
         settings = self._settings or edge_settings()
         database = Database(settings.database)
-        parts = _Parts(settings, database, Store(database), LastUse(database))
+        directory = Directory(settings.directory_keys)
+        parts = _Parts(
+            settings,
+            database,
+            Store(database, directory, settings.outage_grace_seconds),
+            Listener(settings.database, directory) if settings.directory_keys else None,
+            LastUse(database),
+        )
         database.open()
+        if parts.listener:
+            parts.listener.open()
         parts.last_use.open()
         self._parts = parts
         return parts

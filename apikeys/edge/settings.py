@@ -3,20 +3,29 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from portal.lib.env import database_parts, env_str, trusted_proxies
+from portal.lib.env import database_parts, env_int, env_str, trusted_proxies
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeSettings:
-    """database: libpq's keywords, a password among them. trusted_proxies: portal.lib.address."""
+    """database: libpq's keywords, a password among them. trusted_proxies: portal.lib.address.
+
+    directory_keys: how many keys are remembered, each in about 250 bytes; with 0 every call asks
+    Postgres. outage_grace_seconds: for how long of an outage what is remembered is believed when
+    Postgres cannot be asked; what that risks is in docs/operations.md.
+    """
 
     database: Mapping[str, str] = field(repr=False)
     trusted_proxies: int = 0
+    directory_keys: int = 0
+    outage_grace_seconds: int = 0
 
 
 def edge_settings() -> EdgeSettings:
-    """From DATABASE_URL and TRUSTED_PROXIES; SettingError names what is missing or wrong."""
+    """From the environment; SettingError names what is missing or wrong."""
     return EdgeSettings(
         database=database_parts(env_str("DATABASE_URL")),
         trusted_proxies=trusted_proxies(),
+        directory_keys=env_int("EDGE_DIRECTORY_KEYS", 1_000_000),
+        outage_grace_seconds=env_int("EDGE_OUTAGE_GRACE_SECONDS", 0),
     )

@@ -1,40 +1,50 @@
-"""What Postgres knows of a secret, in one indexed query, or that it cannot be asked just now."""
+"""The record of a secret: out of the directory while that may be believed, else out of Postgres."""
 
-from typing import Any
+import asyncio
+from collections import deque
+from time import monotonic
 
-from apikeys.catalogue import in_order
-from apikeys.edge.database import Database, DatabaseAway
-from apikeys.verdict import KeyRecord, Versions
-from portal.lib.address import unmapped_network
+from apikeys.edge.database import LANES, Database, DatabaseAway
+from apikeys.edge.directory import MISSING, Directory, Missing
+from apikeys.edge.rows import LOOKUP, Row, parse_row
+from apikeys.verdict import KeyRecord
 from portal.lib.crypto import digest
 
 # A call that cannot be decided is answered within 250 ms; the rest is for a busy event loop.
 PATIENCE_SECONDS = 0.15
+MOST_AT_ONCE = 200  # secrets in one query; more than one only when there are more calls than lanes
+MOST_WAITING = 10_000  # secrets; one more is given up at once
 
-_LOOKUP = """
-SELECT key.id, tenant.id, tenant.slug, tenant.name,
-       tenant.suspended_at IS NOT NULL, secret.retired_at IS NOT NULL, key.revoked_at IS NOT NULL,
-       key.scopes, coalesce(contract.scopes, '{}'), key.sports, coalesce(contract.sports, '{}'),
-       coalesce(contract.limit_rpm, 0), key.allowlist,
-       tenant.version, coalesce(contract.version, 0), key.version, secret.version
-FROM apikeys_apikeysecret AS secret
-JOIN apikeys_apikey AS key ON key.id = secret.key_id
-JOIN accounts_tenant AS tenant ON tenant.id = key.tenant_id
-LEFT JOIN apikeys_contract AS contract ON contract.tenant_id = tenant.id
-WHERE secret.sha256 = %s
-"""
+_Found = tuple[int, Row | None]  # the moment in which the read began, and what it found
 
 
 class Store:
-    """Finds the record of a secret."""
+    """Finds the record of a secret. Calls with the same secret wait for the same read."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, directory: Directory, grace_seconds: float = 0) -> None:
+        """grace_seconds: for how long of an outage stale records are preferred to no answer."""
         self._database = database
+        self._directory = directory
+        self._grace_seconds = grace_seconds
+        self._reads: dict[bytes, asyncio.Future[_Found | DatabaseAway]] = {}
+        self._waiting: deque[bytes] = deque()  # those of _reads that nobody has asked for yet
+        self._readers: set[asyncio.Task[None]] = set()
 
     async def key_record(self, secret: str) -> KeyRecord | None:
         """The record, or None for a secret that we never made. Raises DatabaseAway, in time."""
-        rows = await self._database.ask(_LOOKUP, [digest(secret)], seconds=PATIENCE_SECONDS)
-        return _record(rows[0]) if rows else None
+        sha = digest(secret)
+        if self._directory.is_fresh():
+            found = self._directory.find(sha)
+            if found is not MISSING:
+                return found
+        try:
+            row = await self._read(sha)
+        except DatabaseAway:
+            stale = self._find_stale(sha)
+            if stale is MISSING:
+                raise
+            return stale
+        return row.record() if row else None
 
     async def is_ready(self) -> bool:
         """Whether a record could be found just now."""
@@ -44,24 +54,70 @@ class Store:
             return False
         return True
 
+    async def close(self) -> None:
+        """Give up what is being read."""
+        for reader in self._readers:
+            reader.cancel()
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=1)
 
-def _record(row: tuple[Any, ...]) -> KeyRecord:
-    """A row of _LOOKUP. Without a contract a key may do nothing, but is known all the same."""
-    (key_id, tenant_id, slug, name, *row_rest) = row
-    (is_suspended, is_retired, is_revoked, *row_rest) = row_rest
-    (key_scopes, contract_scopes, key_sports, contract_sports, *row_rest) = row_rest
-    (limit_rpm, allowlist, *versions) = row_rest
-    return KeyRecord(
-        key_id=key_id,
-        tenant_id=tenant_id,
-        tenant_slug=slug,
-        tenant_name=name,
-        is_tenant_suspended=is_suspended,
-        is_secret_retired=is_retired,
-        is_key_revoked=is_revoked,
-        scopes=tuple(in_order(set(key_scopes) & set(contract_scopes))),
-        sports=tuple(sport for sport in key_sports if sport in contract_sports),
-        limit_rpm=limit_rpm,
-        networks=tuple(unmapped_network(network) for network in allowlist),
-        versions=Versions(*versions),
-    )
+    def _find_stale(self, sha: bytes) -> KeyRecord | Missing | None:
+        if self._grace_seconds and self._directory.is_fresh(self._grace_seconds):
+            return self._directory.find(sha)
+        return MISSING
+
+    async def _read(self, sha: bytes) -> Row | None:
+        """The row as it is in Postgres now.
+
+        It is read again when it was overruled while the read was under way, and, for those who
+        came later, when the read failed that others had begun.
+        """
+        deadline = monotonic() + PATIENCE_SECONDS
+        while True:
+            others = self._reads.get(sha)
+            read = others or self._begin(sha)
+            await asyncio.wait({read}, timeout=deadline - monotonic())
+            if not read.done():
+                raise DatabaseAway(f"no answer within {PATIENCE_SECONDS} seconds")
+            found = read.result()
+            if isinstance(found, DatabaseAway):
+                if others is None or monotonic() >= deadline:
+                    raise DatabaseAway(*found.args)
+            elif self._directory.believes(found[1], found[0]):
+                return found[1]
+
+    def _begin(self, sha: bytes) -> asyncio.Future[_Found | DatabaseAway]:
+        if len(self._waiting) >= MOST_WAITING:
+            raise DatabaseAway(f"{MOST_WAITING} secrets are waiting already")
+        read = self._reads[sha] = asyncio.get_running_loop().create_future()
+        self._waiting.append(sha)
+        if len(self._readers) < LANES:
+            self._readers.add(asyncio.create_task(self._read_waiting()))
+        return read
+
+    async def _read_waiting(self) -> None:
+        try:
+            while self._waiting:
+                most = min(len(self._waiting), MOST_AT_ONCE)
+                await self._read_batch([self._waiting.popleft() for _ in range(most)])
+        finally:  # in one step with having seen that nothing waits: else somebody might be missed
+            self._readers -= {asyncio.current_task()}
+
+    async def _read_batch(self, batch: list[bytes]) -> None:
+        """Settle these reads, whatever happens."""
+        found: dict[bytes, Row] = {}
+        failure: DatabaseAway | None = DatabaseAway("the door was closed")
+        begun = self._directory.moment
+        try:
+            rows = await self._database.ask(LOOKUP, [batch], seconds=PATIENCE_SECONDS)
+            found.update(map(parse_row, rows))
+            for sha in batch:
+                self._directory.learn(sha, found.get(sha), begun)
+            failure = None
+        except DatabaseAway as away:
+            failure = away
+        except Exception as error:  # nobody is let in by what could not be read
+            failure = DatabaseAway(f"{type(error).__name__}: {error}")
+        finally:
+            for sha in batch:
+                self._reads.pop(sha).set_result(failure or (begun, found.get(sha)))

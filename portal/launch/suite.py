@@ -29,6 +29,8 @@ TRANSLATIONS = [str(ROOT / "manage.py"), "compile_translations"]
 PYTEST = ["-m", "pytest", "-n", "auto"]
 # What the person's own portal is set to is no business of the tests.
 NOT_FOR_TESTS = (
+    "EDGE_DIRECTORY_KEYS",
+    "EDGE_OUTAGE_GRACE_SECONDS",
     "EMAIL_URL",
     "FEED_BASE_URL",
     "FIELD_KEYS",

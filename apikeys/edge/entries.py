@@ -1,0 +1,134 @@
+"""The rows of many keys in little memory: about 230 bytes a key, the hash that finds it included.
+
+A key's own part is packed into one bytes object, which costs less than half of an object with
+attributes and is nothing that Python's garbage collector has to look at. What the keys of a tenant
+share is held once, and so is each combination of scopes and sports.
+"""
+
+import struct
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from apikeys.edge.rows import Own, Row, Shared
+
+# key, tenant, secret, versions of key and secret, number of the grants, moment, flags; networks
+_HEAD: Final = struct.Struct("<16s16sQIIIQB")
+_RETIRED, _REVOKED = 1, 2
+
+Head = tuple[bytes, bytes, int, int, int, int, int, int]
+_Grants = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class Tenancy:
+    """What a tenant's keys share, the moment in which its read began, how many entries use it."""
+
+    shared: Shared
+    moment: int
+    entries: int = 0
+
+
+class Entries:
+    """Packed entries in a circle: new ones come in behind the hand, the next to go is before it."""
+
+    def __init__(self) -> None:
+        self._packed: dict[bytes, bytes] = {}
+        self._circle: deque[bytes] = deque()  # exactly the keys of _packed
+        self._tenancies: dict[bytes, Tenancy] = {}
+        self._grants: list[_Grants] = []
+        self._grant_numbers: dict[_Grants, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    @property
+    def combinations(self) -> int:
+        """How many combinations of scopes and sports are held; they are never let go."""
+        return len(self._grants)
+
+    def head(self, sha: bytes) -> Head | None:
+        """The fixed part of an entry, without making objects of the rest."""
+        packed = self._packed.get(sha)
+        return None if packed is None else _HEAD.unpack_from(packed)
+
+    def tenancy(self, tenant_id: bytes) -> Tenancy | None:
+        """What the keys of the tenant share, if any of them is held."""
+        return self._tenancies.get(tenant_id)
+
+    def row(self, sha: bytes) -> Row:
+        """The whole entry. KeyError if there is none."""
+        packed = self._packed[sha]
+        key_id, tenant_id, secret_id, key_version, secret_version, number, _, flags = (
+            _HEAD.unpack_from(packed)
+        )
+        scopes, sports = self._grants[number]
+        own = Own(
+            uuid.UUID(bytes=key_id),
+            secret_id,
+            bool(flags & _RETIRED),
+            bool(flags & _REVOKED),
+            scopes,
+            sports,
+            packed[_HEAD.size :].decode("ascii"),
+            key_version,
+            secret_version,
+        )
+        return Row(self._tenancies[tenant_id].shared, own)
+
+    def put_own(self, sha: bytes, row: Row, moment: int) -> None:
+        """Hold a key's own part, instead of an earlier one. What it shares is held already."""
+        own, tenant_id = row.own, row.shared.tenant_id.bytes
+        earlier = self.head(sha)
+        self._tenancies[tenant_id].entries += 1
+        if earlier is None:
+            self._circle.append(sha)
+        else:
+            self._leave(earlier[1])
+        flags = _RETIRED * own.is_secret_retired | _REVOKED * own.is_key_revoked
+        head = _HEAD.pack(
+            own.key_id.bytes,
+            tenant_id,
+            own.secret_id,
+            own.key_version,
+            own.secret_version,
+            self._number((own.scopes, own.sports)),
+            moment,
+            flags,
+        )
+        self._packed[sha] = head + own.networks.encode("ascii")
+
+    def put_shared(self, shared: Shared, moment: int) -> None:
+        """Hold what a tenant's keys share, instead of an earlier state of it."""
+        tenancy = self._tenancies.get(shared.tenant_id.bytes)
+        if tenancy is None:
+            self._tenancies[shared.tenant_id.bytes] = Tenancy(shared, moment)
+        else:
+            tenancy.shared, tenancy.moment = shared, moment
+
+    def at_hand(self) -> bytes:
+        """The entry that the hand points to. IndexError if there is none."""
+        return self._circle[0]
+
+    def pass_over(self) -> None:
+        """Keep the entry at the hand for another round."""
+        self._circle.rotate(-1)
+
+    def let_go(self) -> None:
+        """Drop the entry at the hand, and what only it shared."""
+        packed = self._packed.pop(self._circle.popleft())
+        self._leave(_HEAD.unpack_from(packed)[1])
+
+    def _leave(self, tenant_id: bytes) -> None:
+        tenancy = self._tenancies[tenant_id]
+        tenancy.entries -= 1
+        if not tenancy.entries:
+            del self._tenancies[tenant_id]
+
+    def _number(self, grants: _Grants) -> int:
+        number = self._grant_numbers.get(grants)
+        if number is None:
+            number = self._grant_numbers[grants] = len(self._grants)
+            self._grants.append(grants)
+        return number

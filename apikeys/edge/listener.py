@@ -1,0 +1,121 @@
+"""Hears what the database announces, and proves several times a second that it would.
+
+The proof is an announcement to itself, by way of the same queue in Postgres, which is kept in the
+order of the commits: whoever hears its own has heard every other that was committed before it was
+sent. An answer to `SELECT 1` would prove less: only that the connection lives.
+
+When one is not heard within SILENT_SECONDS the connection is given up. As the next is sent
+PROBE_SECONDS after the last, the cache is then as old as `BELIEVED_SECONDS` lets it become, and
+is passed over until a new connection has begun a new epoch.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from time import monotonic
+
+from psycopg.conninfo import make_conninfo
+
+from apikeys.edge.directory import Directory
+from apikeys.edge.line import Line, LineLost, connect
+from portal.lib.redact import redacted
+
+CHANNEL = "portal_changes"
+PROBE_SECONDS = 0.2  # between two proofs
+SILENT_SECONDS = 0.4
+PAUSE_SECONDS = 0.1  # before another try to connect
+COMPLAINT_SECONDS = 10  # at most one line in so long a time
+
+# Each table's triggers for rows and for TRUNCATE, in force (not disabled, and not for replicas
+# alone): without them nothing would be announced, and silence would prove nothing.
+TABLES = ("accounts_tenant", "apikeys_contract", "apikeys_apikey", "apikeys_apikeysecret")
+_TABLE_LIST = ", ".join(f"to_regclass('{table}')" for table in TABLES)
+_PROBE = f"""
+SELECT count(*), pg_notify('%s', '%d') FROM pg_trigger
+WHERE tgrelid IN ({_TABLE_LIST})
+AND tgname IN ('announce', 'announce_all') AND tgenabled IN ('O', 'A')
+"""  # noqa: S608 - names and numbers of our own
+_TRIGGERS = 2 * len(TABLES)
+
+_log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Keeps a directory told, over a connection of its own that it opens again when it is lost."""
+
+    def __init__(self, keywords: Mapping[str, str], directory: Directory) -> None:
+        """keywords: libpq's, from `portal.lib.env.database_parts`. Nothing is opened yet."""
+        # Nothing is ever written over it, so no proof need wait for a disk.
+        options = f"{keywords.get('options', '')} -c synchronous_commit=off"
+        named = {"application_name": "machine door listener", **keywords, "options": options}
+        self._conninfo = make_conninfo(**named)
+        self._directory = directory
+        self._own_channel = f"portal_probe_{secrets.token_hex(8)}"
+        self._sent = 0
+        self._heard = 0  # the number of the last probe that came back
+        self._listening: asyncio.Task[None] | None = None
+        self._complained_at = float("-inf")
+
+    def open(self) -> None:
+        """Begin to listen, in the running event loop."""
+        self._listening = asyncio.create_task(self._listen_for_ever())
+
+    async def close(self) -> None:
+        """End the connection."""
+        if self._listening:
+            self._listening.cancel()
+            await asyncio.wait({self._listening}, timeout=2)
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except Exception as error:  # whatever it is, it must not end the listening
+                self._complain(error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _listen(self) -> None:
+        """Until the connection is lost, which raises LineLost.
+
+        LISTEN is in force before the epoch begins: what is read from then on is either newer than
+        a change, or the change is heard.
+        """
+        line = Line(await connect(self._conninfo), self._hear)
+        try:
+            listen = f"LISTEN {CHANNEL}; LISTEN {self._own_channel}"
+            await line.ask(listen, seconds=SILENT_SECONDS)
+            self._directory.begin_epoch()
+            while True:
+                await self._prove(line)
+                self._directory.tidy()
+                await line.rest(PROBE_SECONDS)
+        finally:
+            line.close()
+
+    async def _prove(self, line: Line) -> None:
+        began_at = monotonic()
+        self._sent += 1
+        found = await line.ask(_PROBE % (self._own_channel, self._sent), seconds=SILENT_SECONDS)
+        if found[0] != str(_TRIGGERS):
+            raise LineLost("the database has not all triggers that announce: run `migrate`")
+        if self._heard != self._sent:
+            raise LineLost("announcements do not come through: is there a pooler in between?")
+        self._directory.prove(began_at)
+        if self._complained_at > 0:
+            _log.warning("Changes are heard again")
+            self._complained_at = float("-inf")
+
+    def _hear(self, channel: str, payload: str) -> None:
+        if channel == CHANNEL:
+            self._directory.hear(payload)
+        elif channel == self._own_channel:
+            self._heard = int(payload)
+
+    def _complain(self, error: Exception) -> None:
+        """Now and then, until changes are heard again."""
+        if monotonic() >= self._complained_at + COMPLAINT_SECONDS:
+            self._complained_at = monotonic()
+            is_ours = isinstance(error, LineLost)
+            reason = redacted(f"{error}" if is_ours else f"{type(error).__name__}: {error}")
+            _log.warning("Changes are not heard: %s", reason, exc_info=not is_ours)
