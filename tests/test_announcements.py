@@ -210,8 +210,8 @@ def test_a_door_believes_what_it_heard_and_asks_when_it_heard_a_change(
     async def work() -> None:
         door = Door()
         async with opened(door) as ask:
-            assert door._parts
-            await until(door._parts.store._directory.is_fresh)
+            assert door._gate._parts
+            await until(door._gate._parts.store._directory.is_fresh)
             assert (await ask(secret)).status == 200
             with closing(owner()) as locking, locking.transaction():
                 await asyncio.to_thread(

@@ -5,42 +5,24 @@ Alone: granian --interface asgi apikeys.edge.app:application
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from time import monotonic
 
 from apikeys import verdict
 from apikeys.edge.answers import Answer, content, new_request_id, plain, refusal
-from apikeys.edge.calls import Reading, Scope, read_call
-from apikeys.edge.database import Database, DatabaseAway
-from apikeys.edge.directory import Directory
+from apikeys.edge.calls import Scope, read_call
 from apikeys.edge.formats import Format, Value
-from apikeys.edge.last_use import LastUse
-from apikeys.edge.listener import Listener
-from apikeys.edge.settings import EdgeSettings, edge_settings
-from apikeys.edge.store import Store
+from apikeys.edge.gate import Gate
+from apikeys.edge.settings import EdgeSettings
 from apikeys.edge.whoami import whoami
 from portal.lib.env import SettingError
-from portal.lib.redact import RedactingFormatter, redacted
+from portal.lib.redact import RedactingFormatter
 
 Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
 
 HANDLERS: Mapping[bytes, Callable[[verdict.KeyRecord], dict[str, Value]]] = {b"/v1/whoami": whoami}
 HEALTH = (b"/healthz", b"/readyz")
-COMPLAINT_SECONDS = 10  # at most one line in so long a time says that keys cannot be checked
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What is open while the door is."""
-
-    settings: EdgeSettings
-    database: Database
-    store: Store
-    listener: Listener | None
-    last_use: LastUse
 
 
 class Door:
@@ -50,12 +32,9 @@ class Door:
     Alone, it also answers `/healthz` and `/readyz`.
     """
 
-    def __init__(self, settings: EdgeSettings | None = None) -> None:
-        """settings: read from the environment when the door opens, unless they are given."""
-        self._settings = settings
-        self._parts: _Parts | None = None
-        self._complained_at = -float(COMPLAINT_SECONDS)
-        self._unsaid = 0
+    def __init__(self, settings: EdgeSettings | None = None, *, gate: Gate | None = None) -> None:
+        """gate: the process's own, if it has one already; else one is made with the settings."""
+        self._gate = gate or Gate(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
@@ -69,44 +48,30 @@ class Door:
 
     async def close(self) -> None:
         """Write what is still to be written and end the connections; in three seconds at most."""
-        if self._parts:
-            parts, self._parts = self._parts, None
-            if parts.listener:
-                await parts.listener.close()
-            await parts.last_use.close()
-            await parts.store.close()
-            await parts.database.close()
+        await self._gate.close()
 
     async def _answer(self, scope: Scope) -> Answer:
         request_id = new_request_id()
         try:
-            parts = self._parts or self._open()
             if scope["raw_path"] in HEALTH and scope["method"] in ("GET", "HEAD"):
-                return await _tell_health(parts, scope["raw_path"], request_id)
-            return await self._judge(parts, scope, request_id)
+                return await self._tell_health(scope["raw_path"], request_id)
+            return await self._judge(scope, request_id)
         except Exception:  # whatever it is, nobody gets in by it
             _log.exception("The machine door failed on request %s", request_id)
             return refusal(verdict.UNAVAILABLE, Format.JSON, request_id)
 
-    async def _judge(self, parts: _Parts, scope: Scope, request_id: str) -> Answer:
-        reading = read_call(scope, parts.settings.trusted_proxies)
-        secret = verdict.secret_to_look_up(reading.call)
-        try:
-            record = await parts.store.key_record(secret) if secret else None
-        except DatabaseAway as away:
-            self._complain(away)
-            return refusal(verdict.UNAVAILABLE, reading.chosen, request_id)
-        decided = verdict.judge(reading.call, record)
-        if record is None or not decided.is_allowed:
-            return refusal(decided, reading.chosen, request_id)
-        return _let_in(parts, reading, record, request_id)
+    async def _tell_health(self, path: bytes, request_id: str) -> Answer:
+        if path == b"/readyz" and not await self._gate.is_ready():
+            return plain(503, "unavailable", request_id)
+        return plain(200, "ok", request_id)
 
-    def _complain(self, away: DatabaseAway) -> None:
-        self._unsaid += 1
-        if monotonic() >= self._complained_at + COMPLAINT_SECONDS:
-            reason = redacted(str(away))
-            _log.error("Keys cannot be checked: %s (%d calls answered 503)", reason, self._unsaid)
-            self._complained_at, self._unsaid = monotonic(), 0
+    async def _judge(self, scope: Scope, request_id: str) -> Answer:
+        reading = read_call(scope, self._gate.trusted_proxies)
+        decision = await self._gate.decide(reading.call)
+        if decision.record is None or not decision.verdict.is_allowed:
+            return refusal(decision.verdict, reading.chosen, request_id)
+        value = HANDLERS[reading.call.path](decision.record)
+        return content(value, reading.chosen, request_id)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -114,7 +79,7 @@ class Door:
             if message["type"] == "lifespan.startup":
                 _set_up_logging()
                 try:
-                    await self._open().database.warm_up()
+                    await self._gate.warm_up()
                 except SettingError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
@@ -124,42 +89,12 @@ class Door:
             if message["type"] == "lifespan.shutdown":
                 return
 
-    def _open(self) -> _Parts:
-        settings = self._settings or edge_settings()
-        database = Database(settings.database)
-        directory = Directory(settings.directory_keys)
-        parts = _Parts(
-            settings,
-            database,
-            Store(database, directory, settings.outage_grace_seconds),
-            Listener(settings.database, directory) if settings.directory_keys else None,
-            LastUse(database),
-        )
-        database.open()
-        if parts.listener:
-            parts.listener.open()
-        parts.last_use.open()
-        self._parts = parts
-        return parts
-
 
 def _set_up_logging() -> None:
     """For a door alone: beside the pages their settings have done it, and this changes nothing."""
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter())
     logging.basicConfig(handlers=[handler])
-
-
-async def _tell_health(parts: _Parts, path: bytes, request_id: str) -> Answer:
-    if path == b"/readyz" and not await parts.store.is_ready():
-        return plain(503, "unavailable", request_id)
-    return plain(200, "ok", request_id)
-
-
-def _let_in(parts: _Parts, reading: Reading, record: verdict.KeyRecord, request_id: str) -> Answer:
-    answer = content(HANDLERS[reading.call.path](record), reading.chosen, request_id)
-    parts.last_use.note(record.key_id, reading.call.address)
-    return answer
 
 
 async def _send(answer: Answer, send: Send, *, is_head: bool) -> None:
