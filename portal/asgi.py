@@ -40,12 +40,13 @@ gc.freeze()
 PAGE_THREADS = env_int("PAGE_THREADS", 8, least=1)
 pages: Any = WSGIMiddleware(cast(Any, pages_wsgi), workers=PAGE_THREADS)
 
-# Whoever signs in takes a fifth of a second of a core, and may be anybody. So strangers have a
-# quarter of the pages' threads between them, browsers that have signed in before another quarter,
-# and half is left for those who are in, however many knock.
+# Whoever signs in takes a fifth of a second of a core, and may be anybody. So strangers have an
+# eighth of the pages' threads between them, browsers that have signed in before a quarter, and the
+# rest is left for those who are in, however many knock. With two threads for strangers a flood of
+# wrong passwords more than doubled the slowest calls at the machine door (benchmarks/login_flood).
 ENTRANCE = ("/client/login", "/client/invite/")
 ENTRANCE_SECONDS = 3
-strangers = Turnstile(max(1, PAGE_THREADS // 4), ENTRANCE_SECONDS)
+strangers = Turnstile(max(1, PAGE_THREADS // 8), ENTRANCE_SECONDS)
 known_browsers = Turnstile(max(1, PAGE_THREADS // 4), ENTRANCE_SECONDS)
 
 BODY_BYTES = 1024 * 1024  # the largest form; the pages answer 413 above it
