@@ -27,7 +27,7 @@ PASSWORD = "a long walk on a cold day"  # noqa: S105 - of people who live for a 
 START_SECONDS = 180
 STOP_SECONDS = 20
 
-_PEOPLE = """
+PEOPLE = """
 import json, uuid
 from accounts.models import Membership, Role, User
 from accounts.origin import COMMAND_LINE
@@ -135,7 +135,7 @@ def say(line: str = "") -> None:
 
 
 def _populate(environment: dict[str, str]) -> dict[str, Any]:
-    command = [str(ROOT / "bin" / "manage"), "shell", "-v0", "-c", _PEOPLE % {"password": PASSWORD}]
+    command = [str(ROOT / "bin" / "manage"), "shell", "-v0", "-c", PEOPLE % {"password": PASSWORD}]
     done = subprocess.run(  # noqa: S603 - our own file
         command, env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
     )

@@ -1,14 +1,14 @@
-"""python -m portal.launch run|manage|test FOLDER [arguments]: the folder is the caller's."""
+"""python -m portal.launch run|manage|test|bench FOLDER [arguments]: the folder is the caller's."""
 
 import sys
 from pathlib import Path
 
 from portal.embedded_postgres import PostgresError
-from portal.launch import manage, run, suite
+from portal.launch import bench, manage, run, suite
 from portal.launch.home import LaunchError
 from portal.launch.terminal import say
 
-COMMANDS = {"run": run.main, "manage": manage.main, "test": suite.main}
+COMMANDS = {"run": run.main, "manage": manage.main, "test": suite.main, "bench": bench.main}
 
 
 def main() -> int:

@@ -27,6 +27,8 @@ STAMP = VENV / "portal-stamp.json"
 # was when its process died.
 LOCK = ROOT / ".venv.lock"
 INSTALLING = b"installing\n"
+# Each lock holds all of those before it, so what serves to measure serves to test and to run.
+LOCKS = ("app", "test", "bench")
 
 
 class BootstrapError(Exception):
@@ -38,7 +40,7 @@ def main() -> None:
     name, caller, *arguments = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        ensure_environment("test" if name == "test" else "app")
+        ensure_environment(name if name in LOCKS else "app")
     except BootstrapError as error:
         _leave(f"bin/{name}: {error}", 1)
     except PermissionError as error:
@@ -50,10 +52,7 @@ def main() -> None:
 
 
 def ensure_environment(needs: str) -> None:
-    """Installs requirements/`needs`.txt into .venv unless that is done already.
-
-    The lock "test" holds all of "app" in the same versions, so a .venv for tests serves to run.
-    """
+    """Installs requirements/`needs`.txt, one of LOCKS, into .venv unless that is done already."""
     if _is_current(needs):
         return
     with _installation_lock() as lock:
@@ -70,7 +69,7 @@ def ensure_environment(needs: str) -> None:
 
 def _is_current(needs: str) -> bool:
     stamp = _stamp()
-    accepted = [_expected(lock) for lock in {needs, "test"}]
+    accepted = [_expected(lock) for lock in LOCKS[LOCKS.index(needs) :]]
     return stamp in accepted and _is_sound()
 
 

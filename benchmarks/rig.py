@@ -1,0 +1,237 @@
+"""Postgres with a hundred thousand live keys, servers beside each other, and wrk before them."""
+
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from benchmarks.stage import ROOT
+from portal.embedded_postgres import Server as Postgres
+from portal.embedded_postgres import embedded_postgres
+from portal.launch.environment import django_environment, manage_command
+from portal.launch.home import Home
+
+KEYS = 100_000
+START_SECONDS = 60
+CONNECTIONS = 64
+
+_FILL = """
+from accounts.models import Tenant
+from apikeys.catalogue import DEFAULT_BUNDLE, bundles
+from apikeys.models import ApiKey, ApiKeySecret, Contract
+from portal.lib.crypto import digest
+
+secrets = open(%(path)r).read().split()
+scopes = list(bundles()[DEFAULT_BUNDLE].scopes)
+tenants = Tenant.objects.bulk_create(
+    Tenant(slug=f"bench-{n}", name=f"Bench {n}") for n in range(%(tenants)d))
+Contract.objects.bulk_create(
+    Contract(tenant=t, scopes=scopes, sports=["cs2"], limit_rpm=1_000_000) for t in tenants)
+keys = ApiKey.objects.bulk_create(
+    (ApiKey(tenant=tenants[n %% len(tenants)], label=f"Key {n}", scopes=scopes, sports=["cs2"])
+     for n in range(len(secrets))), batch_size=5000)
+ApiKeySecret.objects.bulk_create(
+    (ApiKeySecret(key=key, sha256=digest(secret), first_4=secret[4:8], last_4=secret[-4:])
+     for key, secret in zip(keys, secrets)), batch_size=5000)
+"""
+
+# wrk calls this for each request: a value of the header drawn at random each time.
+_LUA = """
+local values = {{}}
+for line in io.lines("{values}") do values[#values + 1] = line end
+math.randomseed({seed})
+request = function()
+  return wrk.format("GET", "{path}", {{ ["{header}"] = values[math.random(#values)] }})
+end
+"""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A database with tenants and keys, and a file with the keys' secrets, one a line."""
+
+    folder: Path
+    postgres: Postgres
+    environment: Mapping[str, str]
+
+    @property
+    def keys(self) -> Path:
+        """The live ones."""
+        return self.folder / "keys"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one spell: requests a second, and CPU microseconds of the server's for each."""
+
+    rate: float
+    cpu_us: float
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server under measurement, and what wrk asks it."""
+
+    name: str
+    port: int
+    process: psutil.Process
+    script: Path
+
+    def asked(self, name: str, path: str, header: str, values: Path) -> "Served":
+        """The same server, asked for a path with one of the values in a header, one a line."""
+        script = self.script.with_name(f"{self.port}-{name.replace(' ', '-')}.lua")
+        script.write_text(
+            _LUA.format(values=values, seed=self.port, path=path, header=header), "utf-8"
+        )
+        return replace(self, name=name, script=script)
+
+    def measure(self, seconds: float) -> Measured:
+        """Load for so long. SystemExit for any answer that is not 200."""
+        before = self._cpu_seconds()
+        done = subprocess.run(  # noqa: S603 - a program of the system
+            [
+                *(wrk(), "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s"),
+                *("-s", str(self.script), f"http://127.0.0.1:{self.port}"),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        used = self._cpu_seconds() - before
+        if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+            raise SystemExit(f"{self.name}: {done.stdout}")
+        found = re.search(r"(\d+) requests in", done.stdout)
+        assert found  # noqa: S101
+        requests = int(found[1])
+        return Measured(requests / seconds, used / requests * 1e6)
+
+    def _cpu_seconds(self) -> float:
+        processes = [self.process, *self.process.children(recursive=True)]
+        times = [process.cpu_times() for process in processes]
+        return sum(each.user + each.system for each in times)
+
+
+def wrk() -> str:
+    """Where it is. SystemExit with a sentence where it is not."""
+    found = shutil.which("wrk")
+    if not found:
+        raise SystemExit("bin/bench needs wrk. On Debian and Ubuntu: apt-get install wrk")
+    return found
+
+
+@contextmanager
+def rig(keys: int = KEYS, tenants: int = 5_000) -> Iterator[Rig]:
+    """Made, filled, and thrown away at the end."""
+    with ExitStack() as stack:
+        name = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="portal-rig-", ignore_cleanup_errors=True)
+        )
+        folder = Path(name).resolve()
+        folder.chmod(0o755)
+        home = Home(folder / "home")
+        secrets = home.secrets()
+        postgres = stack.enter_context(
+            embedded_postgres(home.folder, passwords=secrets.postgres, durable=False)
+        )
+        environment = django_environment(
+            home=home.folder, secrets=secrets, base_url="http://localhost", server=postgres
+        )
+        made = Rig(folder, postgres, environment)
+        made.keys.write_text("".join(f"vbk_{number:024d}\n" for number in range(keys)))
+        manage(made, "migrate", "--no-input", "-v0")
+        manage(made, "shell", "-v0", "-c", _FILL % {"path": str(made.keys), "tenants": tenants})
+        yield made
+
+
+def manage(rig: Rig, *arguments: str) -> None:
+    """One of Django's commands on the rig's database."""
+    command = manage_command(sys.executable, list(arguments))
+    subprocess.run(command, env=dict(rig.environment), cwd=ROOT, check=True)  # noqa: S603
+
+
+@contextmanager
+def served(
+    rig: Rig,
+    name: str,
+    command: Sequence[str],
+    *,
+    keys: Path | None = None,
+    **variables: str,
+) -> Iterator[Served]:
+    """Start `python -m command…` on a free port, which takes the place of PORT, until the end.
+
+    It is asked for whoami with the keys, those of the rig unless others are given.
+    """
+    port = free_port()
+    words = [sys.executable, "-m", *(word.replace("PORT", str(port)) for word in command)]
+    environment = {**rig.environment, **variables}
+    with (rig.folder / f"{port}.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            words, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            _await_port(process, port, rig.folder / f"{port}.log")
+            made = Served(name, port, psutil.Process(process.pid), rig.folder / f"{port}.lua")
+            yield made.asked(name, "/v1/whoami", "X-API-Key", keys or rig.keys)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def granian(target: str, interface: str = "asgi", workers: int = 1) -> list[str]:
+    """Granian as bin/run starts it, for `served`."""
+    return [
+        *("granian", "--interface", interface, target, "--host", "127.0.0.1", "--port", "PORT"),
+        *("--workers", str(workers), "--no-access-log", "--log-level", "warning"),
+    ]
+
+
+def ratios(ours: Served, peer: Served, *, rounds: int, seconds: float) -> str:
+    """In turn, A B A B: medians and ranges of the paired ratios, by requests and by CPU."""
+    pairs = [(ours.measure(seconds), peer.measure(seconds)) for _ in range(rounds)]
+    found = [a.rate / b.rate for a, b in pairs]
+    cpu = [b.cpu_us / a.cpu_us for a, b in pairs]
+    mine, theirs = ([m[i] for m in pairs] for i in (0, 1))
+    return (
+        f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f}); by CPU "
+        f"{statistics.median(cpu):.2f} ({min(cpu):.2f} to {max(cpu):.2f}); "
+        f"{_line(mine)} against {_line(theirs)}"
+    )
+
+
+def free_port() -> int:
+    """One that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _line(measured: Sequence[Measured]) -> str:
+    rate = statistics.median(each.rate for each in measured)
+    cpu = statistics.median(each.cpu_us for each in measured)
+    return f"{rate:,.0f}/s at {cpu:.0f} µs"
+
+
+def _await_port(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"It did not start: {log.read_text(errors='replace')[-2000:]}")

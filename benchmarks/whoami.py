@@ -1,0 +1,91 @@
+"""What a verdict costs: `GET /v1/whoami` beside an empty answer and beside two usual ways.
+
+    .venv/bin/python -m benchmarks.whoami [--rounds 5] [--seconds 4]
+
+Everything is on: formats, limit, usage, request ids; 100,000 live keys are drawn at random.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.client import Connection
+from benchmarks.rig import Rig, granian, ratios, rig, served
+from benchmarks.stage import ROOT, machine, say
+
+DOOR = "apikeys.edge.app:application"
+DRF_KEYS = 200
+
+
+def main() -> None:
+    """All comparisons, a line each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4)
+    given = parser.parse_args()
+    say(machine())
+    with rig() as made, ExitStack() as stack:
+        fixed, control = (
+            stack.enter_context(served(made, name, granian("benchmarks.peers.fixed:application")))
+            for name in ("300 fixed bytes", "the same again")
+        )
+        door = stack.enter_context(served(made, "whoami", granian(DOOR)))
+        uvicorn = ["uvicorn", "benchmarks.peers.with_sql:application", "--port", "PORT"]
+        sql = stack.enter_context(
+            served(made, "FastAPI + SQL", [*uvicorn, "--no-access-log", "--log-level", "warning"])
+        )
+        drf = stack.enter_context(
+            served(
+                made,
+                "HasAPIKey",
+                granian("benchmarks.peers.with_drf:application", "wsgi"),
+                keys=_drf_keys(made),
+                DRF_DATABASE_URL=made.postgres.url("portal_owner", "drf"),
+            )
+        )
+        _warm(made, door.port)
+        for ours, peer in ((control, fixed), (door, fixed), (door, sql), (door, drf)):
+            said = ratios(ours, peer, rounds=given.rounds, seconds=given.seconds)
+            say(f"{ours.name} against {peer.name}: {said}")
+
+
+def _warm(made: Rig, port: int) -> None:
+    """Every key once, so that the directory holds all of them."""
+
+    async def ask(keys: list[str]) -> None:
+        connection = Connection(port)
+        for key in keys:
+            answer = await connection.get("/v1/whoami", {"X-API-Key": key})
+            if answer.status != 200:
+                raise SystemExit(f"{answer.status}: {answer.body!r}")
+
+    async def ask_all() -> None:
+        keys = made.keys.read_text().split()
+        await asyncio.gather(*(ask(keys[n::32]) for n in range(32)))
+
+    asyncio.run(ask_all())
+
+
+def _drf_keys(made: Rig) -> Path:
+    with psycopg.connect(made.postgres.url("portal_owner"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE drf")
+    done = subprocess.run(  # noqa: S603 - our own file
+        [sys.executable, "-m", "benchmarks.peers.with_drf", str(DRF_KEYS)],
+        env={**made.environment, "DRF_DATABASE_URL": made.postgres.url("portal_owner", "drf")},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found = made.folder / "drf-keys"
+    found.write_text(done.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    main()
