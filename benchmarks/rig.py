@@ -54,6 +54,7 @@ request = function()
   return wrk.format("GET", "{path}", {{ ["{header}"] = values[math.random(#values)] }})
 end
 """
+_PAUSE = "delay = function() return {pause_ms} end\n"
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,13 @@ class Served:
     process: psutil.Process
     script: Path
 
-    def asked(self, name: str, path: str, header: str, values: Path) -> "Served":
+    def asked(
+        self, name: str, path: str, header: str, values: Path, *, pause_ms: int = 0
+    ) -> "Served":
         """The same server, asked for a path with one of the values in a header, one a line."""
         script = self.script.with_name(f"{self.port}-{name.replace(' ', '-')}.lua")
-        script.write_text(
-            _LUA.format(values=values, seed=self.port, path=path, header=header), "utf-8"
-        )
+        text = _LUA.format(values=values, seed=self.port, path=path, header=header)
+        script.write_text(text + (_PAUSE.format(pause_ms=pause_ms) if pause_ms else ""), "utf-8")
         return replace(self, name=name, script=script)
 
     def measure(self, seconds: float) -> Measured:

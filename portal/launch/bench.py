@@ -10,7 +10,7 @@ from portal.launch.suite import NOT_FOR_TESTS
 from portal.lib.processes import Signals, Stopped, run_in_foreground
 
 # In benchmarks/; each says at its top what it compares.
-BENCHMARKS = ("whoami", "pages", "login_flood", "login_timing", "directory_memory")
+BENCHMARKS = ("whoami", "changes", "pages", "login_flood", "login_timing", "directory_memory")
 
 
 def main(caller: Path, arguments: list[str]) -> int:
