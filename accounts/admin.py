@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin, messages
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import InvitationForm
 from accounts.fresh import fresh_login_required
-from accounts.models import AuditEvent, Invitation, User
+from accounts.models import AuditEvent, Invitation, Tenant, User
 from accounts.origin import Origin
 from accounts.services import invitations as services
 from accounts.services.invitations import InvitationIsDead
@@ -139,7 +142,7 @@ class InvitationAdmin(StaffAdmin):
 
 def _not_oneself(request: HttpRequest, user: User) -> None:
     if user.pk == request.user.pk:
-        raise ActRefused(_("Not yourself."))
+        raise ActRefused(_("You cannot do this to your own account."))
 
 
 def _set_active(request: HttpRequest, user: User, *, is_active: bool) -> None:
@@ -216,10 +219,38 @@ class UserAdmin(ReadOnlyAdmin):
 class AuditEventAdmin(ReadOnlyAdmin):
     """What happened, across tenants, newest first."""
 
-    list_display = ["at", "action", "actor_name", "target_type", "target_name", "address"]
+    list_display = ["at", "action", "actor_name", "tenant", "kind", "target_name", "address"]
+    fields = [
+        *["at", "action", "actor_name", "actor_id", "tenant", "tenant_id"],
+        *["kind", "target_name", "target_id", "address", "browser", "agent", "detail"],
+    ]
+    readonly_fields = ["tenant", "kind", "browser"]
     list_filter = ["action"]
     search_fields = ["actor_name", "target_name"]
     date_hierarchy = "at"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
+        """Each with its tenant's name of today: there is no foreign key to follow."""
+        tenant = Tenant.objects.filter(pk=OuterRef("tenant_id"))
+        events: QuerySet[AuditEvent] = super().get_queryset(request)
+        return events.annotate(tenant_name=Subquery(tenant.values("name")))
+
+    @admin.display(description=_("tenant"))
+    def tenant(self, event: AuditEvent) -> str:
+        """Whose wall it happened behind; none for signing in, and for what staff have to do."""
+        return getattr(event, "tenant_name", None) or "–"
+
+    @admin.display(description=_("kind of target"), ordering="target_type")
+    def kind(self, event: AuditEvent) -> str:
+        """A user, an API key …, in the reader's language."""
+        names = {model._meta.model_name: model._meta.verbose_name for model in apps.get_models()}
+        name = str(names.get(event.target_type, event.target_type))
+        return gettext(name) if name else "–"  # a model without a name of its own has a plain one
+
+    @admin.display(description=_("browser"))
+    def browser(self, event: AuditEvent) -> str:
+        """The agent in readable form."""
+        return event.browser or "–"
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """A row's history is a link to its events."""

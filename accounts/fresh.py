@@ -22,7 +22,7 @@ from accounts.limits import browser_id, limit_password_check
 from accounts.models import Action
 from accounts.origin import Origin
 from accounts.services.codes import try_code
-from accounts.services.self_service import has_second_factor
+from accounts.services.self_service import has_second_factor, refuse_confirmation
 from portal.lib import clock
 
 FRESH = dt.timedelta(minutes=10)
@@ -86,22 +86,29 @@ def _check(request: PortalRequest) -> HttpResponse | None:
         return _ask(request, form)
     user, origin = request.user, Origin.of(request)
     if not user.check_password(form.cleaned_data["password"]):
-        form.add_error("password", form.wrong_password)
-        return _ask(request, form)
+        return _refuse(request, form, "password", form.wrong_password)
     if needs_code and not try_code(
         user=user,
         code=form.cleaned_data["code"],
         browser=browser_id(request, user),
         origin=origin,
     ):
-        form.add_error("code", form.wrong_code)
-        return _ask(request, form)
+        return _refuse(request, form, "code", form.wrong_code)
     with transaction.atomic():
         request.session.cycle_key()
         request.session["proved_at"] = clock.now().isoformat()
         request.session.save()
         record(Action.REAUTHENTICATED, actor=user, origin=origin, target=user)
     return None
+
+
+def _refuse(
+    request: PortalRequest, form: ConfirmItIsYouForm, step: str, sentence: Any
+) -> HttpResponse:
+    """The question again, and a record: whoever is at a session that was left open guesses here."""
+    refuse_confirmation(user=request.user, step=step, origin=Origin.of(request))
+    form.add_error(step, sentence)
+    return _ask(request, form)
 
 
 def _go_on(request: PortalRequest, view: View, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
-from django.core.exceptions import PermissionDenied
-from django.db import models
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DataError, IntegrityError, models
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -63,6 +64,12 @@ class StaffSite(admin.AdminSite):
         _need_no_tenant(kept)
         return kept, "admin", self.name
 
+    def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
+        """With what waits for staff above it."""
+        parts = [part for part in self._registry.values() if isinstance(part, StaffAdmin)]
+        waiting = [found for part in parts if (found := part.waiting())]
+        return super().index(request, {"waiting": waiting, **(extra_context or {})})
+
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: Any = None
     ) -> TemplateResponse:
@@ -92,7 +99,10 @@ def _need_no_tenant(urls: Sequence[URLPattern | URLResolver]) -> None:
 
 
 class Act:
-    """A button on a row's page: a POST of its own, with a word and a sentence for its success."""
+    """A button on a row's page: a POST of its own, with a word and a sentence for its success.
+
+    `run` gives the sentence; or an answer of its own, for what is shown once.
+    """
 
     def __init__(
         self,
@@ -134,6 +144,10 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Things end by an act (revoked, suspended, disabled); their history stays."""
         return False
 
+    def waiting(self) -> tuple[str, str] | None:
+        """A sentence on what waits for staff here, and the page to go to; None where nothing is."""
+        return None
+
     # The audit trail says what happened, from the services; the admin's own log would say it twice.
     def log_addition(self, *args: Any) -> Any:
         """Not kept."""
@@ -142,9 +156,30 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Not kept."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The list, under its own name."""
+        """The list, under its own name; without a filter that no column can be asked for."""
         title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        try:
+            return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        except (DataError, OverflowError):  # a NUL byte, or a year that no calendar has
+            return redirect(f"{request.path}?{ERROR_FLAG}=1")
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Only by what the list offers: else one could ask for passwords, letter by letter."""
+        filters = [each[0] if isinstance(each, tuple) else each for each in self.list_filter]
+        offered = [each for each in [*filters, self.date_hierarchy] if isinstance(each, str)]
+        is_offered = any(lookup == name or lookup.startswith(f"{name}__") for name in offered)
+        return is_offered and super().lookup_allowed(lookup, value, request)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The form; of several sent at once, those that found the thing there are told so."""
+        try:
+            return super().add_view(request, form_url, extra_context)
+        except (IntegrityError, ValidationError):
+            messages.error(request, _("Somebody made the same a moment ago. Nothing was done."))
+            meta = self.model._meta
+            return redirect(f"admin:{meta.app_label}_{meta.model_name}_changelist")
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
@@ -204,8 +239,11 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 )
             try:
                 if act.needs_reason and not given_reason(request):
-                    raise ActRefused(_("Say why: it is kept and told."))
-                messages.success(request, act.run(request, obj))
+                    raise ActRefused(_("Give a reason: it goes into the audit trail and the mail."))
+                done = act.run(request, obj)
+                if isinstance(done, HttpResponseBase):
+                    return done
+                messages.success(request, done)
             except ActRefused as refused:
                 messages.error(request, str(refused))
             meta = self.model._meta

@@ -9,7 +9,8 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from accounts.mail import compose
-from accounts.models import Counter, Role, User, WrongCode
+from accounts.models import Counter, PendingSignIn, Role, User, WrongCode
+from accounts.services.signing_in import PENDING_LIFETIME
 from accounts.sessions import SessionStore
 from portal.lib import clock
 
@@ -49,8 +50,9 @@ def _role_label(code: str) -> Any:
 @app.periodic(cron="17 * * * *")
 @app.task(queue="upkeep", name="accounts.tasks.forget_what_is_over")
 def forget_what_is_over(timestamp: int) -> None:
-    """Delete sessions, counters and wrong codes that no longer count."""
+    """Delete sessions, sign-ins without their code, counters and wrong codes that are over."""
     SessionStore.clear_expired()
+    PendingSignIn.objects.filter(created_at__lte=clock.now() - PENDING_LIFETIME).delete()
     Counter.objects.filter(expires_at__lte=clock.now()).delete()
     WrongCode.objects.filter(at__lt=clock.now() - dt.timedelta(days=2)).delete()
 

@@ -14,6 +14,7 @@ from django.utils import translation
 
 from accounts.limits import TooManyTries
 from accounts.origin import Origin
+from portal.lib.http import CAME_TOO_SLOWLY
 from portal.lib.redact import redacted
 from portal.lib.turnstile import CAME_TOO_OFTEN
 
@@ -155,6 +156,8 @@ class RefuseRubbish:
 
 def _why_refused(request: HttpRequest) -> int | None:
     """The status of the refusal; None for what may pass."""
+    if request.META.get("asgi.scope", {}).get(CAME_TOO_SLOWLY):
+        return 408
     if request.method not in METHODS:
         return 405
     length = request.META.get("CONTENT_LENGTH") or "0"

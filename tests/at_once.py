@@ -19,9 +19,10 @@ Act = Callable[[], Any]
 
 PATIENCE_SECONDS = 8  # below the application's statement_timeout
 # By database, not by the threads' connections: Django's test client may make a thread a new one.
+# Whoever is no person's (autovacuum) does not count; what kind a backend is, is not told to all.
 _STUCK = """
     SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE datname = current_database() AND backend_type = 'client backend' AND NOT granted
+    WHERE datname = current_database() AND usesysid IS NOT NULL AND NOT granted
 """
 
 

@@ -10,10 +10,10 @@ import pytest
 from django.test import Client
 
 from accounts.audit import record
-from accounts.models import Action, AuditEvent, Membership, Tenant, User
+from accounts.models import Action, AuditEvent, Membership, Role, Tenant, User
 from accounts.origin import COMMAND_LINE
 from portal.lib import clock
-from tests.conftest import MakeKey, make_authenticator, signed_in
+from tests.conftest import PASSWORD, MakeKey, make_authenticator, signed_in
 from tests.pages import Page, at, sign_in, text
 
 ACTIVITY = "/client/activity"
@@ -269,17 +269,57 @@ def test_staff_see_all_tenants(
     assert "Acme" in page and "Globex" not in page
 
 
+def test_staff_see_whose_it_was_and_what_kind_of_thing_in_their_language(
+    panel: Client, sam: User, acme: Tenant, alice: User, make_key: MakeKey
+) -> None:
+    make_key(acme)
+    sign_in(Client(), "Alice")
+    User.objects.filter(pk=sam.pk).update(language="ru")
+    body = panel.get("/staff/accounts/auditevent/").content.decode()
+    rows = [row for row in body.split("<tr>") if 'class="field-at' in row]
+    cells = [dict(re.findall(r'class="field-(\w+)[^>]*">([^<]*)<', row)) for row in rows]
+    whose = {cell["action"]: (cell["tenant"], cell["kind"]) for cell in cells}
+    assert whose["API-ключ создан"] == ("Acme Sportsbook", "API-ключ")
+    assert whose["Вход"] == ("–", "пользователь")
+    assert whose["Оператор создан"] == ("Acme Sportsbook", "оператор")
+
+
 def test_the_history_of_a_row_is_its_events(panel: Client, acme: Tenant) -> None:
     answer = panel.get(f"/staff/accounts/tenant/{acme.pk}/history/", follow=True)
     assert answer.redirect_chain[-1][0].endswith(f"?target_id={acme.pk}")
     assert "Tenant created" in text(answer)
 
 
-def test_a_member_who_left_takes_their_sign_ins_along_and_leaves_their_acts(
-    acme: Tenant, alice: User, dave: User
+HOUR = dt.timedelta(hours=1)
+
+
+def remove(owner: User, tenant: Tenant, member: User) -> None:
+    """From the team, on its page."""
+    membership = Membership.objects.get(tenant=tenant, user=member)
+    answer = signed_in(owner).post(f"/client/team/{membership.pk}/remove")
+    assert answer.headers["Location"] == "/client/team"
+
+
+def test_what_a_member_did_stays_when_they_leave_and_what_they_do_then_is_not_told(
+    acme: Tenant, alice: User, dave: User, globex: Tenant
 ) -> None:
-    named(acme, dave, "Pricing")
-    sign_in(Client(), "Dave")
-    Membership.objects.filter(user=dave).delete()
-    shown = [line["What"] for line in lines(signed_in(alice), "?actor=Dave")]
-    assert shown == ["api_key.changed"]
+    """Signing in belongs to no tenant: to this one while they were a member, and not a second more.
+
+    Dave is of Globex too, before Acme and after it, and comes back to Acme later.
+    """
+    Membership.objects.filter(user=dave).update(created_at=clock.now() + HOUR)
+    Membership.objects.create(tenant=globex, user=dave, role=Role.VIEWER)
+    moments = []
+    for step in range(4):  # before, as a member, after, as a member again
+        clock.move(HOUR * (0.5 if step == 0 else 1))
+        sign_in(Client(), "Dave", "wrong" if step == 2 else PASSWORD)
+        moments.append(f"{clock.now():%Y-%m-%dT%H}")
+        if step == 1:
+            remove(alice, acme, dave)
+        if step == 2:
+            clock.move(HOUR / 2)
+            Membership.objects.create(tenant=acme, user=dave, role=Role.VIEWER)
+    kinds = {"login.succeeded", "login.refused"}
+    shown = [event for event in lines(signed_in(alice)) if event["Target"] == "Dave"]
+    found = [event["Time (UTC)"][:13] for event in shown if event["What"] in kinds]
+    assert found == [moments[3], moments[1]]

@@ -16,11 +16,14 @@ from django.db.utils import DatabaseError, ProgrammingError
 from accounts.models import Action, AuditEvent, Invitation, Membership, Role, Tenant
 from apikeys.models import ApiKey, ApiKeySecret, Contract
 from portal.lib import clock
-from tests.acts import ACTS
+from tests import acts, acts_amqp
 from tests.conftest import MakeKey, make_user
 from tests.pages import mid_step, rows_as_text
+from tests.rabbit import rabbit, rabbit_server
 from tests.stage import ADDRESS, AGENT, Stage
 
+__all__ = ["rabbit", "rabbit_server"]  # pytest finds the fixtures here
+ACTS = acts.ACTS | acts_amqp.ACTS
 CHANGES = [
     "UPDATE accounts_auditevent SET actor_name = 'nobody'",
     "DELETE FROM accounts_auditevent",
@@ -40,7 +43,16 @@ WAYS_AROUND = [
 
 
 @pytest.fixture
-def stage(acme: Tenant, make_key: MakeKey) -> Stage:
+def broker_if_needed(request: pytest.FixtureRequest) -> None:
+    """Started before the test's transaction begins, which would not wait for it."""
+    given = getattr(request.node, "callspec", None)
+    act = ACTS.get(given.params.get("name", "")) if given else None
+    if act and act.needs_broker:
+        request.getfixturevalue("rabbit")
+
+
+@pytest.fixture
+def stage(broker_if_needed: None, acme: Tenant, make_key: MakeKey) -> Stage:
     """The people and things that acts are about."""
     mid_step()
     key, _ = make_key(acme)

@@ -115,7 +115,7 @@ def test_a_reset_needs_a_reason(
 ) -> None:
     """Promise 20."""
     client = signed_in(dave, has_second_factor=True)
-    assert "Say why: it is kept and told." in reset(panel, dave, reason)
+    assert "Give a reason: it goes into the audit trail and the mail." in reset(panel, dave, reason)
     assert Authenticator.objects.filter(user=dave).exists()
     assert is_signed_in(client)
     assert not queued()
@@ -160,7 +160,7 @@ def test_a_reset_leaves_the_password_alone(
 
 def test_staff_do_not_reset_their_own(panel: Client, sam: User) -> None:
     """Else a stolen session could: turning 2FA off asks for a code."""
-    assert "Not yourself." in reset(panel, sam, "Lost the phone")
+    assert "You cannot do this to your own account." in reset(panel, sam, "Lost the phone")
     assert Authenticator.objects.filter(user=sam, confirmed=True).exists()
 
 

@@ -19,6 +19,12 @@ TEMPLATES = Path(settings.BASE_DIR) / "templates" / "emails" / "notices"
 AT = "2026-01-15T22:30:00+00:00"
 ABOUT = {"at": AT, "address": "203.0.113.7", "browser": "Firefox · Linux"}
 KEY = {"label": "Pricing", "tenant": "Acme", "by": "Dave"}
+AMQP = {"username": "op-acme", "tenant": "Acme", "by": "Sam"}
+NEW_TYPES = {
+    "who": "Ticktock",
+    "tenant": "Acme",
+    "types": [{"code": "ace", "name_en": "Ace in round", "name_ru": "Эйс в раунде"}],
+}
 # What each act hands over: see the calls of `notify`.
 MAILS: list[tuple[str, dict[str, Any], str, str]] = [
     ("new_place", {}, "Signed in from a new place", "had not done so before"),
@@ -76,6 +82,42 @@ MAILS: list[tuple[str, dict[str, Any], str, str]] = [
         "Olga accepted the invitation",
         "is now a member of the staff",
     ),
+    (
+        "amqp",
+        {**AMQP, "action": "amqp.provisioned"},
+        "AMQP access of Acme is ready",
+        "You get the password from us apart from this mail.",
+    ),
+    (
+        "amqp",
+        {**AMQP, "action": "amqp.password_set"},
+        "New AMQP password for Acme",
+        "op-acme of Acme: the old one no longer works",
+    ),
+    (
+        "market_default",
+        {"tenant": "Acme", "by": "Tina", "default_on": False, "on": 3, "total": 58},
+        "Markets of Acme are off by default",
+        "Tina set the market default of Acme to off",
+    ),
+    (
+        "market_default",
+        {"tenant": "Acme", "by": "Tina", "default_on": True, "on": 57, "total": 58},
+        "Markets of Acme are on by default",
+        "57 of 58 market types are on.",
+    ),
+    (
+        "new_market_types",
+        {**NEW_TYPES, "count": 1, "more": 0, "are_on": True},
+        "1 new market type for Acme",
+        "It follows the default of Acme: it is on.",
+    ),
+    (
+        "new_market_types",
+        {**NEW_TYPES, "count": 8, "more": 7, "are_on": False},
+        "8 new market types for Acme",
+        "and 7 more, on the page Markets.",
+    ),
     ("suspended", {}, "You cannot sign in at the moment", "b2b@ticktock.bet"),
 ]
 
@@ -123,9 +165,22 @@ def test_its_one_link_is_the_portals_own(
         message = send(user, name, **context)
         html = html_of(message)
         links = set(re.findall(r"https?://[^\s\"'<>]+", message.body + html))
-        assert links == {f"{settings.PORTAL_BASE_URL}{profile}"}
+        assert links <= {f"{settings.PORTAL_BASE_URL}{profile}"}
         assert re.findall(r'href="([^"]*)"', html) == sorted(links)
         assert not re.search(r"<(img|script|link|iframe|style)\b|url\(|src=", html)
+
+
+@pytest.mark.parametrize(("name", "context", "subject", "words"), MAILS)
+def test_whose_act_it_was_decides_what_one_is_told_to_do(
+    alice: User, name: str, context: dict[str, Any], subject: str, words: str
+) -> None:
+    """A password is changed where it may be somebody else who used it; not for another's act."""
+    is_others = "by" in context or "who" in context
+    others = send(alice, name, **context | ({"by": "Bob"} if "by" in context else {}))
+    assert ("Was it not you?" in others.body) is not is_others
+    assert "b2b@ticktock.bet" in others.body
+    if "by" in context and name != "amqp":  # which only staff can do
+        assert "Was it not you?" in send(alice, name, **context | {"by": "Alice"}).body
 
 
 def test_it_is_in_the_readers_language_and_zone(alice: User) -> None:
@@ -159,7 +214,8 @@ def test_a_user_who_is_gone_is_told_nothing(database: None) -> None:
 )
 def test_a_hostile_name_is_words_and_nothing_else(alice: User, label: str) -> None:
     """No line break in the subject, no markup, and no link that somebody else has written."""
-    message = send(alice, "api_key", **{**KEY, "label": label, "action": "api_key.created"})
+    about = {**KEY, "by": "Alice", "label": label, "action": "api_key.created"}
+    message = send(alice, "api_key", **about)
     assert message.message()["Bcc"] is None
     assert "\n" not in message.subject and "\r" not in message.subject
     html = html_of(message)

@@ -257,3 +257,16 @@ def test_they_are_kept_as_argon2id_and_hashed_again_when_parameters_changed(
     nora.refresh_from_db()
     assert nora.password.startswith("argon2$argon2id$v=19$m=102400,t=2,p=1$")
     assert holds(nora, PASSWORD)
+
+
+def test_hashing_again_does_not_bring_back_a_password_that_was_changed_meanwhile(
+    alice: User, settings: Any
+) -> None:
+    """Somebody signs in with the old one just then: neither of the two writes undoes the change."""
+    cheap = f"{__name__}.{FormerArgon2.__name__}"
+    settings.PASSWORD_HASHERS = [cheap, *settings.PASSWORD_HASHERS]
+    slow = User.objects.get(pk=alice.pk)
+    alice.set_password(NEW)
+    alice.save(update_fields=["password"])
+    assert slow.check_password(PASSWORD)
+    assert holds(alice, NEW) and not holds(alice, PASSWORD)

@@ -105,6 +105,40 @@ def test_twenty_joins_are_one(acme: Tenant, globex: Tenant) -> None:
     assert User.objects.get(pk=user.pk).password == user.password
 
 
+@pytest.mark.parametrize("door", ["panel", "team"])
+@pytest.mark.parametrize("same", ["email", "username"])
+def test_of_invitations_sent_at_once_one_is_made(acme: Tenant, door: str, same: str) -> None:
+    """To one address, or for one username; the others are told in the form."""
+    if door == "panel":
+        user = make_user("Sam", is_staff=True)
+        path, more = "/staff/accounts/invitation/add/", {"tenant": str(acme.pk)}
+    else:
+        user, path, more = make_member(acme, "Alice", Role.OWNER), "/client/team/invite", {}
+    cookie = session_cookie(signed_in(user, has_second_factor=True))
+    forms = [{"email": f"o{n}@example.com", "username": f"o{n}"} for n in range(MANY)]
+    forms = [{**form, same: forms[0][same], "role": "viewer", **more} for form in forms]
+    answers = at_once([act for form in forms for act in posts(path, form, [cookie])])
+    assert statuses(answers) == {302: 1, 200: MANY - 1}
+    assert Invitation.objects.count() == events(Action.INVITATION_SENT) == 1
+    told = "pending invitation" if same == "email" else "reserved by another invitation"
+    assert all(told in a.content.decode() for a in answers if a.status_code == 200)
+
+
+def test_of_tenants_opened_at_once_one_is_made() -> None:
+    """With one slug; the others are led back to the list."""
+    sam = make_user("Sam", is_staff=True)
+    cookie = session_cookie(signed_in(sam, has_second_factor=True))
+    form = {"slug": "new", "name": "New"}
+    answers = at_once(posts("/staff/accounts/tenant/add/", form, [cookie] * MANY))
+    led = [answer.headers.get("Location", "form") for answer in answers]
+    assert sum(page.endswith("/change/") for page in led) == 1
+    assert {page for page in led if not page.endswith("/change/")} <= {
+        "/staff/accounts/tenant/",
+        "form",
+    }
+    assert Tenant.objects.count() == events(Action.TENANT_CREATED) == 1
+
+
 def test_of_resend_and_accept_one_wins(acme: Tenant) -> None:
     """An old link accepts nothing once it is replaced, and a spent one is not replaced."""
     sent, path = invited(acme)

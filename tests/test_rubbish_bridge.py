@@ -18,6 +18,12 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 Header = tuple[bytes, bytes]
+SERVER = {
+    "http_version": "1.1",
+    "client": ("203.0.113.7", 4711),
+    "server": ("localhost", 8000),
+    "scheme": "http",
+}
 
 
 def send(*asked: dict[str, Any]) -> list[tuple[int, bytes]]:
@@ -51,15 +57,13 @@ async def _call(
 
     scope = {
         "type": "http",
-        "http_version": "1.1",
         "method": method,
         "path": path,
         "raw_path": path.encode("utf-8"),
         "query_string": query,
         "headers": [(b"host", b"localhost"), *headers],
+        **SERVER,
         "client": (peer, 4711),
-        "server": ("localhost", 8000),
-        "scheme": "http",
     }
     await application(scope, receive, collect)
     body = b"".join(message.get("body", b"") for message in sent[1:])
@@ -93,8 +97,31 @@ def test_a_form_in_chunks_is_read_whole() -> None:
     assert statuses(taken) == [403]
 
 
-def test_a_body_that_stops_coming_is_answered_by_nobody() -> None:
-    """Whoever sent it has gone."""
+def test_a_body_that_stops_coming_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sent the beginning is still there, and is told."""
+    monkeypatch.setattr("portal.asgi.BODY_SECONDS", 0.1)
+
+    async def stalled() -> list[Any]:
+        sent: list[Any] = []
+        begun = [{"type": "http.request", "body": b"username=", "more_body": True}]
+
+        async def receive() -> dict[str, Any]:
+            return begun.pop() if begun else await asyncio.Event().wait() or {}
+
+        async def collect(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/client/login", "query_string": b""}
+        headers = [(b"host", b"localhost"), FORM, (b"content-length", b"300")]
+        await application(scope | {"headers": headers, **SERVER}, receive, collect)
+        return sent
+
+    (start, *_) = asyncio.run(stalled())
+    assert start["status"] == 408
+    assert b"content-security-policy" in {name.lower() for name, _ in start["headers"]}
+
+
+def test_a_body_whose_sender_has_gone_is_answered_by_nobody() -> None:
 
     async def gone() -> list[Any]:
         sent: list[Any] = []

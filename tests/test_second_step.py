@@ -5,9 +5,10 @@ import datetime as dt
 import pytest
 from django.test import Client
 
-from accounts.models import Authenticator, Session, Tenant, User, WrongCode
+from accounts.models import Authenticator, PendingSignIn, Session, Tenant, User, WrongCode
 from accounts.origin import COMMAND_LINE
 from accounts.services.tenants import set_tenant_active, set_user_active
+from accounts.tasks import forget_what_is_over
 from portal.lib import clock
 from tests.conftest import make_authenticator
 from tests.pages import (
@@ -101,6 +102,17 @@ def test_it_ends_after_five_minutes(device: Authenticator) -> None:
     assert answer.headers["Location"] == AGAIN
     assert "took too long or was tried too often" in text(late.get(AGAIN))
     assert not is_signed_in(late)
+
+
+def test_one_that_is_over_is_forgotten(device: Authenticator) -> None:
+    """By the worker, and no other with it."""
+    half_way()
+    clock.move(dt.timedelta(minutes=4))
+    client = half_way()
+    clock.move(dt.timedelta(minutes=2))
+    forget_what_is_over(timestamp=0)
+    assert PendingSignIn.objects.count() == 1
+    assert takes(client, code_of(device))
 
 
 def test_it_ends_after_five_tries(device: Authenticator) -> None:

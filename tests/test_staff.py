@@ -188,7 +188,7 @@ def test_a_user_is_disabled_and_enabled(panel: Client, alice: User) -> None:
 
 
 def test_nobody_disables_themselves(panel: Client, sam: User) -> None:
-    assert "Not yourself." in act(panel, sam, "disable")
+    assert "You cannot do this to your own account." in act(panel, sam, "disable")
     assert is_signed_in(panel, "/staff/")
     sam.refresh_from_db()
     assert sam.is_active
@@ -268,6 +268,38 @@ def test_the_audit_trail_is_read_filtered_and_searched(
     assert "0 audit events" in text(panel.get(trail, {"q": "nobody"}))
     event = AuditEvent.objects.all()[0]
     assert panel.post(f"{trail}{event.pk}/change/", {"action": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "query", ["at__year=99999999999", "at__year=0", "at__month=99", "action=%00", "target_id=%00"]
+)
+def test_a_filter_that_no_column_can_be_asked_for_shows_everything(
+    panel: Client, acme: Tenant, query: str
+) -> None:
+    """Promise 45."""
+    answer = panel.get(f"/staff/accounts/auditevent/?{query}", follow=True)
+    assert answer.status_code == 200
+    answer = panel.get("/staff/accounts/auditevent/?action=tenant.created")
+    assert "1 audit event" in text(answer)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "user/?password__startswith=md5",
+        "user/?session_token__gte=a",
+        "user/?email__startswith=a",
+        "user/?memberships__tenant__invitations__token_hash__gte=a",
+        "invitation/?token_hash__gte=a",
+        "invitation/?tenant__api_keys__secrets__sha256__gte=a",
+        "auditevent/?detail__reason=Lost",
+    ],
+)
+def test_nothing_is_asked_letter_by_letter(panel: Client, alice: User, query: str) -> None:
+    """A list is filtered by what it offers: a password's hash would be found out by its prefix."""
+    assert panel.get(f"/staff/accounts/{query}").status_code == 400
+    listed = panel.get("/staff/accounts/user/?is_staff__exact=0&is_active__exact=1")
+    assert listed.status_code == 200 and "Alice" in text(listed)
 
 
 def test_a_things_history_is_its_part_of_the_audit_trail(panel: Client, acme: Tenant) -> None:

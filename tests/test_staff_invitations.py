@@ -34,6 +34,8 @@ def test_an_operator_is_invited(
     panel: Client, acme: Tenant, form: dict[str, Any], django_capture_on_commit_callbacks: Any
 ) -> None:
     """Address, username, role, tenant and name; the mail goes out at once."""
+    listed = panel.get("/staff/accounts/invitation/")
+    assert "Invite operator" in text(listed) and "Add invitation" not in text(listed)
     assert "Invite operator" in text(panel.get(ADD))
     with django_capture_on_commit_callbacks(execute=True):
         answer = panel.post(ADD, form)
@@ -94,7 +96,7 @@ def test_staff_are_invited_with_neither_tenant_nor_role(panel: Client, database:
         ({"email": "sam@example.com"}, "This address already has an account."),
         ({"tenant": "", "role": "", "email": "alice@example.com"}, "already has an account"),
         ({"username": "ALICE"}, "This username is taken."),
-        ({"username": "Pending"}, "This username is promised to somebody else."),
+        ({"username": "Pending"}, "This username is reserved by another invitation."),
         ({"email": "PENDING@example.com"}, "This address has a pending invitation."),
     ],
 )

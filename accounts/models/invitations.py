@@ -34,7 +34,12 @@ class Invitation(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(
-        Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="invitations"
+        Tenant,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="invitations",
+        verbose_name=_("tenant"),
     )
     role = models.CharField(_("role"), max_length=16, choices=Role.choices, blank=True)
     is_staff = models.BooleanField(_("staff"), default=False)
@@ -43,21 +48,27 @@ class Invitation(models.Model):
     name = models.CharField(_("name"), max_length=120, blank=True)
     token_hash = models.BinaryField(max_length=32, unique=True, editable=False)
     invited_by = models.ForeignKey(
-        "accounts.User", null=True, on_delete=models.SET_NULL, related_name="+"
+        "accounts.User",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("invited by"),
     )
     created_at = models.DateTimeField(default=clock.now, editable=False)
     sent_at = models.DateTimeField(_("sent at"))
     expires_at = models.DateTimeField(_("expires at"))
-    accepted_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(_("accepted at"), null=True)
     accepted_by = models.ForeignKey(
         "accounts.User", null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    revoked_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
     mail_error = models.CharField(_("mail error"), max_length=500, blank=True)
 
     objects = InvitationQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
         ordering = ["-sent_at"]
         constraints = [
             models.CheckConstraint(

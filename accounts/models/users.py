@@ -5,6 +5,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import check_password, make_password
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
@@ -75,6 +76,8 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing] # django-o
     REQUIRED_FIELDS = ["email"]
 
     class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
         ordering = ["username"]
         constraints = [
             models.UniqueConstraint(Lower("username"), name="username_is_unique_in_any_case"),
@@ -91,6 +94,20 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing] # django-o
     def display_name(self) -> str:
         """The name, or the username of somebody without one."""
         return self.name or self.username
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Is it the user's? What new parameters call for is hashed again.
+
+        That is written over the hash that was checked and over no other: the old password, typed
+        while it was being changed, must not come back.
+        """
+        checked = self.password
+
+        def hash_again(password: str) -> None:
+            self.password = make_password(password)
+            User.objects.filter(pk=self.pk, password=checked).update(password=self.password)
+
+        return check_password(raw_password, checked, hash_again)
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
         """Django's hash of the password, with the user's session token mixed in.

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -83,7 +83,13 @@ def invite(
 
 
 def check_can_be_invited(email: str, username: str, tenant: Tenant | None) -> None:
-    """InvitationError if the address or the username stands in the way."""
+    """InvitationError if the address or the username stands in the way.
+
+    Invitations are made one at a time, until the end of the transaction that asks: what is pending
+    ends with time alone, and no constraint can say that.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('accounts_invitation'))")
     existing = User.objects.by_email(email)
     if existing is not None:
         if tenant is None or existing.is_staff:
@@ -97,7 +103,7 @@ def check_can_be_invited(email: str, username: str, tenant: Tenant | None) -> No
         raise InvitationError(_("This username is taken."))
     pending = Invitation.objects.pending()
     if pending.filter(username__iexact=username).exclude(email__iexact=email).exists():
-        raise InvitationError(_("This username is promised to somebody else."))
+        raise InvitationError(_("This username is reserved by another invitation."))
     if pending.filter(email__iexact=email, tenant=tenant).exists():
         raise InvitationError(_("This address has a pending invitation. Resend that one instead."))
 

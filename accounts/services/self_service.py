@@ -53,6 +53,11 @@ def refuse_password_change(*, user: User, origin: Origin) -> None:
     record(Action.PASSWORD_REFUSED, actor=user, origin=origin, target=user)
 
 
+def refuse_confirmation(*, user: User, step: str, origin: Origin) -> None:
+    """Record that somebody who is signed in could not prove it. step: `password` or `code`."""
+    record(Action.CONFIRMATION_REFUSED, actor=user, origin=origin, target=user, step=step)
+
+
 @transaction.atomic
 def begin_enrolment(*, user: User) -> Authenticator | None:
     """A fresh authenticator that waits for its first code; None if a confirmed one is there.

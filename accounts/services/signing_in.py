@@ -37,7 +37,6 @@ def begin_second_step(*, user: User) -> PendingSignIn | None:
     """The state between password and code; None for a user without a confirmed authenticator."""
     if not Authenticator.objects.filter(user=user, confirmed=True).exists():
         return None
-    PendingSignIn.objects.filter(created_at__lte=clock.now() - PENDING_LIFETIME).delete()
     return PendingSignIn.objects.create(user=user)
 
 
@@ -63,14 +62,15 @@ def check_code(
 ) -> SecondStep:
     """Take a code for a pending sign-in. Rows are locked: one code, one entry.
 
+    The user's row comes first, as wherever a user's sign-ins are ended: the other way round the two
+    would wait for each other.
     browser: the known browser that is asking, which counts for itself; else None.
     """
-    pending = (
-        PendingSignIn.objects.select_for_update(of=("self",))
-        .select_related("user")
-        .filter(pk=pending_id, created_at__gt=clock.now() - PENDING_LIFETIME)
-        .first()
+    waiting = PendingSignIn.objects.filter(
+        pk=pending_id, created_at__gt=clock.now() - PENDING_LIFETIME
     )
+    User.objects.select_for_update().filter(pk__in=waiting.values("user_id")).first()
+    pending = waiting.select_for_update(of=("self",)).select_related("user").first()
     if pending is None or pending.tries >= PENDING_TRIES or not may_sign_in(pending.user):
         return SecondStep(Outcome.OVER)
     user = pending.user

@@ -66,6 +66,7 @@ def remove_member(
         tenant=tenant,
         target=user,
         role=membership.role,
+        since=membership.created_at.isoformat(),
     )
     return membership
 

@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 from collections.abc import Iterator
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 
 from accounts.access import PortalRequest
 from accounts.forms import ActivityFilterForm
-from accounts.models import AuditEvent, Membership
+from accounts.models import AuditEvent
 from portal.lib.http import answers
+from portal.lib.spreadsheets import harmless
 
 PAGE = 50
 MOST_CSV_ROWS = 100_000
@@ -58,12 +59,8 @@ def activity_csv(request: PortalRequest) -> HttpResponseBase:
 
 
 def _filtered(request: PortalRequest, form: ActivityFilterForm) -> QuerySet[AuditEvent]:
-    """The tenant's events, and its members' signing in and out, which belongs to no tenant."""
-    members = Membership.objects.filter(tenant=request.tenant).values("user_id")
-    own = Q(tenant_id=request.tenant.pk) | Q(
-        tenant_id=None, target_type="user", target_id__in=members
-    )
-    events = AuditEvent.objects.filter(own).order_by("-pk")
+    """The tenant's events that fit, newest first; all of them where the filter makes no sense."""
+    events = AuditEvent.objects.for_tenant(request.tenant).order_by("-pk")
     if not form.is_valid():
         return events
     wanted = form.cleaned_data
@@ -99,9 +96,4 @@ def _csv(names: list[str], events: QuerySet[AuditEvent]) -> Iterator[str]:
             event.address or "",
             event.agent,
         ]
-        yield writer.writerow([_harmless(cell) for cell in row])
-
-
-def _harmless(cell: str) -> str:
-    """A spreadsheet takes a cell that begins like a formula for one."""
-    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell
+        yield writer.writerow([harmless(cell) for cell in row])

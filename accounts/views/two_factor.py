@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import TypeVar
 
 import qrcode
 from django.conf import settings
@@ -25,6 +26,8 @@ from accounts.services import self_service as services
 from accounts.services.codes import try_code
 from portal.lib.http import answers
 
+PasswordForm = TypeVar("PasswordForm", bound=EnableTwoFactorForm)
+
 
 @sensitive_post_parameters()
 @second_factor_not_required
@@ -36,7 +39,7 @@ def two_factor_enable(request: PortalRequest) -> HttpResponse:
     if services.has_second_factor(request.user):
         return redirect(own_page(request, "profile:show"))
     _limit(request)
-    form = EnableTwoFactorForm(request.POST or None, user=request.user)
+    form = _refusals_recorded(request, EnableTwoFactorForm(request.POST or None, user=request.user))
     if request.method == "POST" and form.is_valid():
         services.begin_enrolment(user=request.user)
         return redirect(own_page(request, "profile:two_factor_confirm"))
@@ -90,7 +93,7 @@ def two_factor_disable(request: PortalRequest) -> HttpResponse:
             keep_this_session(request, request.user, has_second_factor=False)
             messages.success(request, _("2FA is off. Your other sessions are over."))
             return redirect(own_page(request, "profile:show"))
-        form.add_error("code", _("This code is wrong or was used already."))
+        _refuse_code(request, form)
     return render(request, "accounts/two_factor_disable.html", {"form": form})
 
 
@@ -114,19 +117,31 @@ def recovery_codes(request: PortalRequest) -> HttpResponse:
             codes = services.replace_recovery_codes(user=request.user, origin=origin)
             keep_this_session(request, request.user, has_second_factor=True)
             return _codes_page(request, codes, is_enrolment=False)
-        form.add_error("code", _("This code is wrong or was used already."))
+        _refuse_code(request, form)
     return render(request, "accounts/recovery_codes_new.html", {"form": form})
 
 
 def _password_and_code(request: PortalRequest) -> PasswordAndCodeForm:
     _limit(request)
-    return PasswordAndCodeForm(request.POST or None, user=request.user)
+    return _refusals_recorded(request, PasswordAndCodeForm(request.POST or None, user=request.user))
 
 
 def _limit(request: PortalRequest) -> None:
     """What asks for the current password is counted before it is hashed."""
     if request.method == "POST":
         limit_password_check(request, request.user)
+
+
+def _refusals_recorded(request: PortalRequest, form: PasswordForm) -> PasswordForm:
+    """The form; if the current password in it is wrong, that is in the audit trail."""
+    if form.has_error("current_password", "wrong"):
+        services.refuse_confirmation(user=request.user, step="password", origin=Origin.of(request))
+    return form
+
+
+def _refuse_code(request: PortalRequest, form: PasswordAndCodeForm) -> None:
+    services.refuse_confirmation(user=request.user, step="code", origin=Origin.of(request))
+    form.add_error("code", _("This code is wrong or was used already."))
 
 
 def _codes_page(request: PortalRequest, codes: list[str], *, is_enrolment: bool) -> HttpResponse:

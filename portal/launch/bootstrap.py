@@ -53,6 +53,12 @@ def main() -> None:
 
 def ensure_environment(needs: str) -> None:
     """Installs requirements/`needs`.txt, one of LOCKS, into .venv unless that is done already."""
+    if VENV.is_symlink():
+        # What is installed here would change, and what is made anew would empty, somebody else's.
+        raise BootstrapError(
+            f"{VENV} is a symbolic link, to {VENV.readlink()}. This clone keeps its own "
+            "environment in that place: remove the link, and the next start makes one."
+        )
     if _is_current(needs):
         return
     with _installation_lock() as lock:

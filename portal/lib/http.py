@@ -6,6 +6,9 @@ from typing import Any, TypeVar
 from django.http import HttpResponseBase
 from django.views.decorators.http import require_http_methods
 
+# In the ASGI scope of a request whose body stopped coming: the pages answer 408.
+CAME_TOO_SLOWLY = "portal.came_too_slowly"
+
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 

@@ -15,6 +15,7 @@ SIGN_IN_NOISE = [
     Action.LOGIN_REFUSED,
     Action.LOGOUT,
     Action.REAUTHENTICATED,
+    Action.CONFIRMATION_REFUSED,
 ]
 
 
