@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -11,7 +12,11 @@ from django.db import connections
 from django.test import Client
 
 from accounts.models import AuditEvent, Role, Tenant, User
+from apikeys import refusals
+from apikeys.cures import CURES
 from apikeys.models import KeyUse
+from apikeys.refusals import Verdict
+from apikeys.routes import Route
 from portal.lib import clock
 from tests.conftest import PASSWORD, MakeKey, make_authenticator, signed_in
 from tests.pages import Page, code_of, sign_in, text
@@ -163,6 +168,21 @@ def test_the_help_page_is_open_to_strangers_and_to_everybody_else(
         assert answer.status_code == 200
         assert "Getting help" in text(answer)
         assert "mailto:b2b@ticktock.bet" in Page(answer).links
+
+
+def test_help_has_a_cure_for_each_code_of_the_machine_door(database: None) -> None:
+    """Under an anchor of its name, to which refusals lead, and with the status that it has."""
+    made = [
+        *(each for each in vars(refusals).values() if isinstance(each, Verdict) and each.code),
+        refusals.address_not_allowed(ip_address("203.0.113.7")),
+        refusals.sport_not_allowed("dota2"),
+        refusals.scope_not_granted(Route("/x", ("cs2:x:list",))),
+        refusals.method_not_allowed(Route("/x")),
+        refusals.rate_limited(600, 5),
+    ]
+    assert {(each.code, each.status) for each in made} == {(c.code, c.status) for c in CURES}
+    page = Client().get("/client/help").content.decode()
+    assert all(f'<tr id="{each.code}">' in page for each in made)
 
 
 @pytest.mark.parametrize("path", ["/", "/client"])
