@@ -14,9 +14,13 @@ from accounts.models import Tenant
 from accounts.origin import Origin
 from accounts.services.tenants import rename_tenant, set_tenant_active
 from accounts.staff import Act, StaffAdmin
+from apikeys.amqp.acts import access_of, keep_in_step
+from apikeys.amqp.staff import AmqpAccessAdmin
 from apikeys.forms import ContractForm
 from apikeys.models import Contract
 from apikeys.services import change_contract, open_tenant
+
+__all__ = ["AmqpAccessAdmin", "ContractAdmin", "TenantAdmin"]  # what the panel finds here
 
 
 def _set_active(request: HttpRequest, tenant: Tenant, *, is_active: bool) -> None:
@@ -26,6 +30,10 @@ def _set_active(request: HttpRequest, tenant: Tenant, *, is_active: bool) -> Non
         actor=request.user,  # type: ignore[arg-type]
         origin=Origin.of(request),
     )
+    if not keep_in_step(tenant):
+        messages.warning(
+            request, _("The message broker has not heard of it; it is told within a minute.")
+        )
 
 
 def _suspend(request: HttpRequest, tenant: Tenant) -> Any:
@@ -54,7 +62,7 @@ class TenantAdmin(StaffAdmin):
         """Slug and name of a new one; afterwards the name can be changed."""
         if obj is None:
             return ["slug", "name"]
-        return ["name", "slug", "state", "created_at", "contract_link", "invite_link"]
+        return ["name", "slug", "state", "created_at", "contract_link", "amqp_link", "invite_link"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """All but the name, once it is there."""
@@ -70,6 +78,13 @@ class TenantAdmin(StaffAdmin):
         """The way to its terms."""
         url = reverse("admin:apikeys_contract_change", args=[tenant.pk])
         return format_html('<a href="{}">{}</a>', url, _("Scopes, sports, limits"))
+
+    @admin.display(description=_("AMQP"))
+    def amqp_link(self, tenant: Tenant) -> SafeString:
+        """The way to its part of the message broker."""
+        url = reverse("admin:apikeys_amqpaccess_change", args=[tenant.pk])
+        state = access_of(tenant).state.label
+        return format_html('<a href="{}">{}</a>', url, state)
 
     @admin.display(description=_("people"))
     def invite_link(self, tenant: Tenant) -> SafeString:

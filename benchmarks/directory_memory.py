@@ -76,6 +76,7 @@ def _row(number: int, tenant: int) -> Row:
         scopes=bundles()[DEFAULT_BUNDLE].scopes,
         sports=("cs2",),
         limit_rpm=600,
+        max_streams=50,
         contract_version=1,
     )
     own = Own(

@@ -19,8 +19,11 @@ from django.urls import get_resolver
 
 from accounts.known_browsers import read_known
 from apikeys.edge.app import application as machine_door
+from apikeys.edge.guard import Guard
 from apikeys.edge.routes import belongs_to_door
-from portal.lib.env import env_int
+from examples.feed.feed import Feed
+from portal.lib.env import env_bool, env_int
+from portal.lib.http import CAME_TOO_SLOWLY
 from portal.lib.turnstile import CAME_TOO_OFTEN, Turnstile
 from portal.wsgi import application as pages_wsgi
 
@@ -53,12 +56,21 @@ BODY_BYTES = 1024 * 1024  # the largest form; the pages answer 413 above it
 BODY_SECONDS = 15
 
 
+# The sample feed, in the place where the real one stands; both ask one gate.
+guarded_feed = (
+    Guard(Feed(), gate=machine_door.gate) if env_bool("EXAMPLE_FEED", default=False) else None
+)
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Calls to the feed, WebSockets and the life of the process go to the machine door."""
     if scope["type"] != "http" or belongs_to_door(scope.get("raw_path") or b""):
-        await machine_door(scope, receive, send)
+        await _call_machines(scope, receive, send)
         return
-    body = await _read_body(receive)
+    try:
+        body = await _read_body(receive)
+    except TimeoutError:
+        scope, body = {**scope, CAME_TOO_SLOWLY: True}, b""
     if body is None:
         return
     scope = _for_wsgi(scope, len(body))
@@ -69,6 +81,14 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await pages({**scope, CAME_TOO_OFTEN: not is_ours}, _replay(body), send)
 
 
+async def _call_machines(scope: Scope, receive: Receive, send: Send) -> None:
+    is_common = (scope.get("raw_path") or b"").startswith(b"/v1/")
+    if guarded_feed is None or is_common:
+        await machine_door(scope, receive, send)
+    else:
+        await guarded_feed(scope, receive, send)
+
+
 def _turnstile(scope: Scope) -> Turnstile:
     cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
     named = parse_cookie(cookies.decode("latin-1")).get(settings.KNOWN_BROWSER_COOKIE_NAME, "")
@@ -76,22 +96,20 @@ def _turnstile(scope: Scope) -> Turnstile:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The whole body, or a little more than BODY_BYTES of it; None if it stopped coming.
+    """The whole body, or a little more than BODY_BYTES of it; None if its sender has gone.
 
+    TimeoutError if it has not come after BODY_SECONDS.
     Read here and not in a page's thread: a slow sender would hold one of the few there are.
     """
     body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while len(body) <= BODY_BYTES:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                body += message.get("body", b"")
-                if not message.get("more_body", False):
-                    break
-    except TimeoutError:
-        return None
+    async with asyncio.timeout(BODY_SECONDS):
+        while len(body) <= BODY_BYTES:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if not message.get("more_body", False):
+                break
     return bytes(body)
 
 

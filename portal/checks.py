@@ -13,8 +13,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from apikeys.edge.workers import refuse_workers_apart
 from portal.lib.crypto import FieldCipher
-from portal.lib.env import env_bool, env_int
+from portal.lib.env import SettingError, env_bool, env_int
 
 
 @register()
@@ -22,7 +23,7 @@ def settings_are_safe(
     app_configs: Sequence[AppConfig] | None = None, **_: Any
 ) -> list[CheckMessage]:
     """Errors E001 … for what must not run; warnings W001 … for what one should know."""
-    found: list[CheckMessage] = list(_field_keys())
+    found: list[CheckMessage] = [*_field_keys(), *_broker(), *_machine_door()]
     if not settings.DEVELOPMENT:
         found += _unsafe_in_production()
     if settings.DATABASE_URL and settings.DATABASE_OWNER_URL == settings.DATABASE_URL:
@@ -57,6 +58,46 @@ def _field_keys() -> list[CheckMessage]:
     return []
 
 
+def _broker() -> list[CheckMessage]:
+    """The broker's address is written in full: a guess would be tried with every click of staff."""
+    parts = urlsplit(settings.RABBITMQ_MANAGEMENT_URL)
+    try:
+        has_place = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        has_place = False
+    is_whole = parts.scheme in {"http", "https"} and has_place and parts.username
+    if settings.RABBITMQ_MANAGEMENT_URL and not is_whole:
+        return [
+            Error(
+                "RABBITMQ_MANAGEMENT_URL should be https://user:password@host:15671 "
+                "(or http://), the two percent-encoded.",
+                id="portal.E009",
+            )
+        ]
+    return []
+
+
+def _machine_door() -> list[CheckMessage]:
+    """What the door refuses by itself, or what does nothing, told before it is started."""
+    found: list[CheckMessage] = []
+    scheme = urlsplit(settings.REDIS_URL).scheme
+    if settings.REDIS_URL and scheme not in {"redis", "rediss", "unix"}:
+        message = "REDIS_URL should begin with redis://, rediss:// or unix://."
+        found.append(Error(message, id="portal.E012"))
+    try:
+        refuse_workers_apart(settings.REDIS_URL)
+    except SettingError as error:
+        hint = "The pages may have as many workers as they like; the machine door will not start."
+        found.append(Warning(str(error), hint=hint, id="portal.W002"))
+    if env_int("EDGE_OUTAGE_GRACE_SECONDS", 0) and not env_int("EDGE_DIRECTORY_KEYS", 1):
+        message = (
+            "EDGE_OUTAGE_GRACE_SECONDS does nothing with EDGE_DIRECTORY_KEYS=0: nothing is "
+            "remembered that could be believed in an outage."
+        )
+        found.append(Warning(message, id="portal.W003"))
+    return found
+
+
 def _unsafe_in_production() -> list[CheckMessage]:
     base = urlsplit(settings.PORTAL_BASE_URL)
     rules = [
@@ -87,5 +128,10 @@ def _unsafe_in_production() -> list[CheckMessage]:
             "portal.E008",
         ),
         (bool(settings.DEBUG), "DEBUG should be off.", "portal.E007"),
+        (
+            env_bool("EXAMPLE_FEED", default=False),
+            "EXAMPLE_FEED=1 would sell odds that are made up.",
+            "portal.E011",
+        ),
     ]
     return [Error(message, id=code) for is_broken, message, code in rules if is_broken]

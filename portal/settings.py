@@ -33,6 +33,12 @@ FEED_BASE_URL = env_str(
     "FEED_BASE_URL", PORTAL_BASE_URL if DEVELOPMENT else "https://ticktock.bet"
 ).rstrip("/")
 
+# --- The message broker: where the portal provisions (empty: there is none), and where clients go
+RABBITMQ_MANAGEMENT_URL = env_str("RABBITMQ_MANAGEMENT_URL", "")
+AMQP_HOST = env_str("AMQP_HOST", "mq.ticktock.bet")
+AMQP_TLS_PORT = env_int("AMQP_TLS_PORT", 5671, least=1)
+AMQP_PORT = env_int("AMQP_PORT", 5672, least=1)
+
 # --- Secrets
 SECRET_KEY = env_str("SECRET_KEY")
 FIELD_KEYS = env_list("FIELD_KEYS")  # Fernet keys, newest first: they encrypt TOTP secrets
@@ -50,6 +56,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 INSTALLED_APPS = [
     "portal",
     "accounts.apps.AccountsConfig",
+    "markets",
     "apikeys",
     "accounts.apps.StaffConfig",  # Django's admin
     "django.contrib.auth",
@@ -248,6 +255,9 @@ LOGGING = {
         # 4xx are in `portal.requests`, one line each; here only what broke, with its traceback.
         "django.request": {"level": "ERROR"},
         "django.security": {"level": "CRITICAL"},
+        # Never DEBUG, whatever the rest is set to: a variable that a template does not find is then
+        # logged with the whole context, and contexts hold TOTP secrets and recovery codes.
+        "django.template": {"level": "INFO"},
         "procrastinate": {"level": "WARNING"},
     },
 }

@@ -11,6 +11,8 @@ urlpatterns = [
     path("client/", views.overview, name="overview"),
     path("client/help", views.help_page, name="help"),
     path("client/api-access", include("apikeys.urls")),
+    path("client/delivery", include("apikeys.delivery_urls")),
+    path("client/markets", include("markets.urls")),
     path("client/profile", include("accounts.profile_urls")),
     path("client/", include("accounts.urls")),
     path("staff/profile", include("accounts.profile_urls", namespace="staff_profile")),

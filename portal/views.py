@@ -23,8 +23,10 @@ from accounts.access import (
 )
 from accounts.middleware import attach_tenant
 from accounts.services.self_service import has_second_factor
+from apikeys.cures import CURES
 from apikeys.models import ApiKey
 from apikeys.services import KEY_ROLES
+from markets.overview import MarketOverview, market_overview
 from portal.lib.http import answers
 
 
@@ -37,12 +39,15 @@ def overview(request: PortalRequest) -> HttpResponse:
         .order_by(F("use__last_used_at").desc(nulls_last=True))
     )
     latest_use = keys[0] if keys and hasattr(keys[0], "use") else None
-    steps = _first_steps(request, has_key=bool(keys), has_called=latest_use is not None)
-    return render(request, "portal/overview.html", {"steps": steps, "latest_use": latest_use})
+    markets = market_overview(request.tenant)
+    has_called = latest_use is not None
+    steps = _first_steps(request, markets, has_key=bool(keys), has_called=has_called)
+    context = {"steps": steps, "latest_use": latest_use, "markets": markets}
+    return render(request, "portal/overview.html", context)
 
 
 def _first_steps(
-    request: PortalRequest, *, has_key: bool, has_called: bool
+    request: PortalRequest, markets: MarketOverview, *, has_key: bool, has_called: bool
 ) -> list[dict[str, Any]]:
     """The checklist of a new operator. What is not for one's role is said to be somebody else's."""
     may_make_keys = request.membership.role in KEY_ROLES
@@ -68,6 +73,12 @@ def _first_steps(
             "hint": _("curl -H 'X-API-Key: …' %(url)s")
             % {"url": f"{settings.FEED_BASE_URL}/v1/whoami"},
         },
+        {
+            "label": _("Choose your markets"),
+            "url": reverse("markets:list"),
+            "is_done": markets.state.revision > 0,
+            "hint": _("Everything is on until a trader or an owner switches something off."),
+        },
     ]
 
 
@@ -76,8 +87,8 @@ def _first_steps(
 @second_factor_not_required
 @answers("GET")
 def help_page(request: HttpRequest) -> HttpResponse:
-    """**Getting help**: whom to write to. Open to those who cannot sign in, too."""
-    return render(request, "portal/help.html", {"layout": _layout(request)})
+    """**Getting help**: whom to write to, what codes mean. Open to who cannot sign in, too."""
+    return render(request, "portal/help.html", {"layout": _layout(request), "cures": CURES})
 
 
 @login_not_required

@@ -1,5 +1,6 @@
 """What the matrix of tests/test_access.py is made of: the table, and a world to try it in."""
 
+import io
 import re
 import uuid
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -17,6 +19,8 @@ from accounts.services.invitations import invite
 from accounts.services.tenants import set_tenant_active
 from apikeys.models import ApiKey
 from apikeys.services import open_tenant
+from markets.models import Group, MarketType, Sport
+from portal.launch.run import MARKET_TYPES
 from tests.conftest import PASSWORD, make_authenticator, make_member, make_user, signed_in
 
 # stranger: another tenant's owner; newcomer: staff without a second factor
@@ -37,6 +41,21 @@ MEMBERS_PAGES = {
     "client/api-access/<uuid:key_id>/edit": (">xxoo?>xx", ">xxdd?>xx"),
     "client/api-access/<uuid:key_id>/rotate": (">xxoo?>xx", ">xxoo?>xx"),
     "client/api-access/<uuid:key_id>/revoke": (">xxoo?>xx", ">xxdd?>xx"),
+    "client/delivery": (">ooooo>xx", ">----->xx"),
+    "client/delivery/ask-for-amqp": (">xx--->xx", ">xxddd>xx"),
+    "client/delivery/ask-for-password": (">xx--->xx", ">xxddd>xx"),
+    "client/markets": (">ooooo>xx", ">----->xx"),
+    "client/markets/edit": (">xdxdd>xx", ">xoxoo>xx"),
+    "client/markets/seen": (">x-x-->xx", ">xdxdd>xx"),
+    "client/markets/review": (">xdxdd>xx", ">xoxoo>xx"),
+    "client/markets/apply": (">xdxdd>xx", ">xdxdd>xx"),
+    "client/markets/enable-all": (">xoxoo>xx", ">xdxdd>xx"),
+    "client/markets/disable-all": (">xoxoo>xx", ">xdxdo>xx"),
+    "client/markets/history": (">ooooo>xx", ">----->xx"),
+    "client/markets/history/<int:number>": (">ooooo>xx", ">----->xx"),
+    "client/markets/history/<int:number>/restore": (">xdxdd>xx", ">xdxdd>xx"),
+    "client/markets/import": (">xoxoo>xx", ">xoxoo>xx"),
+    "client/markets.csv": (">ooooo>xx", ">----->xx"),
     "client/profile": (">ooooo>xx", ">----->xx"),
     "client/profile/password": (">ooooo>xx", ">ddddd>xx"),
     "client/profile/2fa/enable": (">ooooo>xx", ">ddddd>xx"),
@@ -78,7 +97,7 @@ PANEL = {
     "staff/": "oo",
     "staff/login/": "dd",
     "staff/jsi18n/": "o-",
-    "staff/^(?P<app_label>accounts|apikeys)/$": "oo",
+    "staff/^(?P<app_label>accounts|markets|apikeys)/$": "oo",
     "staff/(?P<url>.*)$": "??",
     "staff/accounts/invitation/": "oo",
     "staff/accounts/invitation/add/": "od",
@@ -111,6 +130,31 @@ PANEL = {
     "staff/accounts/tenant/<path:object_id>/history/": "dd",
     "staff/accounts/tenant/<uuid:object_id>/suspend": "-d",
     "staff/accounts/tenant/<uuid:object_id>/reactivate": "-d",
+    **{
+        f"staff/markets/{model}/{page}": letters
+        for model in ("sport", "group", "markettype")
+        for page, letters in {
+            "": "oo",
+            "add/": "od",
+            "<path:object_id>/": "dd",
+            "<path:object_id>/change/": "od",
+            "<path:object_id>/delete/": "xx",
+            "<path:object_id>/history/": "dd",
+        }.items()
+    },
+    "staff/markets/markettype/<uuid:object_id>/retire": "-d",
+    "staff/apikeys/amqpaccess/": "oo",
+    "staff/apikeys/amqpaccess/add/": "xx",
+    "staff/apikeys/amqpaccess/<path:object_id>/": "dd",
+    "staff/apikeys/amqpaccess/<path:object_id>/change/": "ox",
+    "staff/apikeys/amqpaccess/<path:object_id>/delete/": "xx",
+    "staff/apikeys/amqpaccess/<path:object_id>/history/": "dd",
+    "staff/apikeys/amqpaccess/<uuid:object_id>/provision": "-d",
+    "staff/apikeys/amqpaccess/<uuid:object_id>/retry": "-d",
+    "staff/apikeys/amqpaccess/<uuid:object_id>/new-password": "-d",
+    "staff/apikeys/amqpaccess/<uuid:object_id>/suspend": "-d",
+    "staff/apikeys/amqpaccess/<uuid:object_id>/reactivate": "-d",
+    "staff/apikeys/amqpaccess/<uuid:object_id>/remove": "-d",
     "staff/apikeys/contract/": "oo",
     "staff/apikeys/contract/add/": "xx",
     "staff/apikeys/contract/<path:object_id>/": "dd",
@@ -121,6 +165,7 @@ PANEL = {
 TABLE = MEMBERS_PAGES | {
     route: tuple(PANEL_TO_OTHERS + letter for letter in letters) for route, letters in PANEL.items()
 }
+NAMED = {"name_en": "New", "name_ru": "Новый", "sort_order": 1, "settlement": "live"}
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|TRUNCATE|SELECT procrastinate_)", re.IGNORECASE)
 LETTERS = {200: "o", 403: "x", 404: "?", 405: "-"}
 
@@ -165,6 +210,7 @@ class World:
             role=Role.VIEWER,
         )
 
+        call_command("load_market_types", MARKET_TYPES, stdout=io.StringIO())
         self.ids = {
             "key_id": key.pk,
             "membership_id": Membership.objects.get(user=self._user("viewer")).pk,
@@ -177,6 +223,10 @@ class World:
             "auditevent": AuditEvent.objects.get(target_id=key.pk).pk,
             "tenant": acme.pk,
             "contract": acme.pk,
+            "amqpaccess": acme.pk,
+            "sport": Sport.objects.get().pk,
+            "group": Group.objects.earliest("sort_order").pk,
+            "markettype": MarketType.objects.earliest("sort_order").pk,
         }
 
     def browser(self, person: str, **options: Any) -> Client:
@@ -196,7 +246,8 @@ class World:
         """A path of that route, with Acme's things in it."""
         path = (
             route.replace("<str:token>", self.invitation.link.rpartition("/")[2])
-            .replace("^(?P<app_label>accounts|apikeys)/$", "accounts/")
+            .replace("<int:number>", "0")
+            .replace("^(?P<app_label>accounts|markets|apikeys)/$", "accounts/")
             .replace("(?P<url>.*)$", "nowhere")
         )
         model = path.split("/")[2] if path.count("/") > 2 else ""
@@ -217,6 +268,11 @@ class World:
             "api-access/<uuid:key_id>/edit": {"label": "L", "version": self.key.version},
             "api-access/<uuid:key_id>/rotate": {"version": self.key.version},
             "api-access/<uuid:key_id>/revoke": {"version": self.key.version},
+            "markets/review": {"revision": 0, "choice-ace": "off"},
+            "markets/apply": {"revision": 0, "choice-ace": "off"},
+            "markets/enable-all": {"revision": 0},
+            "markets/disable-all": {"revision": 0, "typed": "acme"},
+            "markets/history/<int:number>/restore": {"revision": 0},
             "profile/password": mine | new,
             "profile/2fa/enable": mine,
             "profile/2fa/disable": mine | {"code": "000000"},
@@ -228,7 +284,14 @@ class World:
             "accounts/invitation/add/": {"email": "o@example.com", "username": "o"},
             "accounts/user/<uuid:object_id>/reset-2fa": {"reason": "lost telephone"},
             "accounts/tenant/add/": {"slug": "new", "name": "New"},
+            "apikeys/amqpaccess/<uuid:object_id>/remove": {"reason": "contract ended"},
             "accounts/tenant/<path:object_id>/change/": {"name": "Renamed"},
+            "markets/sport/add/": NAMED | {"code": "dota2"},
+            "markets/sport/<path:object_id>/change/": NAMED,
+            "markets/group/add/": NAMED | {"code": "n", "sport": self._rows["sport"]},
+            "markets/group/<path:object_id>/change/": NAMED,
+            "markets/markettype/add/": NAMED | {"code": "n", "group": self._rows["group"]},
+            "markets/markettype/<path:object_id>/change/": NAMED | {"group": self._rows["group"]},
             "apikeys/contract/<path:object_id>/change/": {
                 "scopes": scopes[:1],
                 "sports": ["cs2"],

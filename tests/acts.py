@@ -3,7 +3,6 @@
 import datetime as dt
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import (
@@ -20,19 +19,10 @@ from accounts.services.recovery import make_recovery_codes
 from accounts.services.tenants import set_tenant_active, set_user_active
 from apikeys.models import ApiKey
 from portal.lib import clock
+from tests.acts_markets import MARKET_ACTS
 from tests.conftest import PASSWORD, signed_in
 from tests.pages import code_of, wrong_code
-from tests.stage import NEW, Send, Stage
-
-
-@dataclass(frozen=True)
-class Act:
-    """What is done, and what is written: (action, actor, tenant, target) in their order."""
-
-    ready: Callable[[Stage], Send]
-    written: list[tuple[Action, str, str, str]]
-    touches: str = "^(accounts|apikeys)_(?!session|counter|auditevent|wrongcode|pendingsignin)"
-    changes: bool = True
+from tests.stage import NEW, Act, Send, Stage
 
 
 def _enrol(stage: Stage) -> Send:
@@ -66,6 +56,13 @@ def _confirm_it_is_you(stage: Stage) -> Send:
     clock.move(dt.timedelta(minutes=11))
     client.get("/client/")  # which is noted in the session's row
     form = {"confirm_it_is_you": "1", "confirm-password": PASSWORD}
+    return lambda: client.post("/client/api-access/new", form)
+
+
+def _not_confirm_it_is_you(stage: Stage) -> Send:
+    client = stage.browser(stage.dave)
+    clock.move(dt.timedelta(minutes=11))
+    form = {"confirm_it_is_you": "1", "confirm-password": "not the password"}
     return lambda: client.post("/client/api-access/new", form)
 
 
@@ -185,6 +182,11 @@ ACTS = {
         [(Action.REAUTHENTICATED, "Dave", "", "Dave")],
         SESSIONS,
     ),
+    "not prove who one is": Act(
+        _not_confirm_it_is_you,
+        [(Action.CONFIRMATION_REFUSED, "Dave", "", "Dave")],
+        changes=False,
+    ),
     "change the password": Act(
         lambda s: s.post(s.dave, "/client/profile/password", {"current_password": PASSWORD, **NEW}),
         [(Action.PASSWORD_CHANGED, "Dave", "", "Dave")],
@@ -192,6 +194,20 @@ ACTS = {
     "not know the current password": Act(
         lambda s: s.post(s.dave, "/client/profile/password", {"current_password": "x", **NEW}),
         [(Action.PASSWORD_REFUSED, "Dave", "", "Dave")],
+        changes=False,
+    ),
+    "not know the password that 2FA asks for": Act(
+        lambda s: s.post(s.dave, "/client/profile/2fa/enable", {"current_password": "x"}),
+        [(Action.CONFIRMATION_REFUSED, "Dave", "", "Dave")],
+        changes=False,
+    ),
+    "not know the code that 2FA asks for": Act(
+        lambda s: s.post(
+            s.alice,
+            "/client/profile/2fa/disable",
+            {"current_password": PASSWORD, "code": wrong_code(s.device)},
+        ),
+        [(Action.CONFIRMATION_REFUSED, "Alice", "", "Alice")],
         changes=False,
     ),
     "enable 2FA": Act(
@@ -280,5 +296,6 @@ ACTS = {
         _key("edit", {"label": "Renamed"}), [(Action.API_KEY_CHANGED, "Dave", "acme", "Renamed")]
     ),
     "rotate a key": Act(_key("rotate"), [(Action.API_KEY_ROTATED, "Dave", "acme", "Pricing")]),
+    **MARKET_ACTS,
     "revoke a key": Act(_key("revoke"), [(Action.API_KEY_REVOKED, "Dave", "acme", "Pricing")]),
 }

@@ -4,6 +4,7 @@ Acme is a sportsbook: Alice owns it, Dave develops, Tina trades, Victor looks. G
 one, and Mallory owns it. Sam is staff. bin/test starts the server and names it in DATABASE_URL.
 """
 
+import io
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from accounts.origin import COMMAND_LINE
 from accounts.sessions import SessionStore
 from apikeys.models import ApiKey
 from apikeys.services import create_key, open_tenant
+from portal.launch.run import MARKET_TYPES
 from portal.lib import clock
 
 PASSWORD = "a long walk on a cold day"
@@ -124,7 +126,7 @@ def _empty_tables() -> None:
     with transaction.atomic(using="owner"), connections["owner"].cursor() as cursor:
         cursor.execute(
             "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' "
-            "AND tablename ~ '^(accounts|apikeys|procrastinate)_' "
+            "AND tablename ~ '^(accounts|markets|apikeys|procrastinate)_' "
             "AND tablename <> 'procrastinate_version'"
         )
         tables = [name for (name,) in cursor.fetchall()]
@@ -238,6 +240,12 @@ def make_authenticator(user: User) -> Authenticator:
     device.set_new_secret()
     device.save()
     return device
+
+
+@pytest.fixture
+def catalogue(database: None) -> None:
+    """The project's own catalogue: 58 market types of cs2."""
+    call_command("load_market_types", MARKET_TYPES, stdout=io.StringIO())
 
 
 MakeKey = Callable[..., tuple[ApiKey, str]]

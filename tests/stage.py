@@ -1,12 +1,13 @@
 """Where acts are played: Acme, its people, a key; and browsers that are known by an address."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.test import Client
 
-from accounts.models import Invitation, Role, Tenant, User
+from accounts.models import Action, Invitation, Role, Tenant, User
 from accounts.origin import COMMAND_LINE
 from accounts.services.invitations import invite
 from apikeys.models import ApiKey
@@ -68,3 +69,16 @@ class Stage:
         client = self.browser()
         sign_in(client, "Alice")
         return client
+
+
+@dataclass(frozen=True)
+class Act:
+    """What is done, and what is written: (action, actor, tenant, target) in their order."""
+
+    ready: Callable[[Stage], Send]
+    written: list[tuple[Action, str, str, str]]
+    touches: str = (
+        "^(accounts|apikeys|markets)_(?!session|counter|auditevent|wrongcode|pendingsignin)"
+    )
+    changes: bool = True
+    needs_broker: bool = False

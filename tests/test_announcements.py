@@ -11,15 +11,17 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from accounts.models import Tenant
+from accounts.models import Tenant, User
 from apikeys.edge import listener, store
 from apikeys.edge.app import Door
 from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.listener import CHANNEL, Listener
 from apikeys.edge.settings import edge_settings
 from apikeys.models import ApiKeySecret
+from markets.models import Catalogue
 from tests.conftest import DATABASE, MakeKey, with_database
 from tests.door import code, opened, run
+from tests.markets import switch
 from tests.test_directory import learnt
 
 SOON_SECONDS = 20  # for a machine that is busy besides
@@ -63,6 +65,27 @@ def test_each_change_of_a_row_is_announced_by_kind_id_and_version(
         change = f"UPDATE {table} SET version = 99 WHERE {column} = '{row_id}'"
         assert announced_by(change) == [f"{kind}:{row_id}:2"]
         assert announced_by(change, change) == [f"{kind}:{row_id}:3", f"{kind}:{row_id}:4"]
+
+
+def test_a_change_of_markets_is_announced_as_the_revision_that_it_is(
+    acme: Tenant, tina: User, catalogue: None
+) -> None:
+    """Of a tenant's choices by its revision; of the catalogue, to all, by its version."""
+    switch(acme, tina, ace="off")
+    by_hand = "UPDATE markets_tenantmarkets SET default_on = false"
+    assert announced_by(by_hand) == [f"markets:{acme.pk}:2"]
+    assert announced_by("DELETE FROM markets_tenantmarkets") == [f"markets:{acme.pk}:0"]
+    version = Catalogue.objects.get().version
+    for change in (
+        "UPDATE markets_markettype SET retired_at = now() WHERE code = 'ace'",
+        "DELETE FROM markets_markettype WHERE code = 'ace'",
+        "UPDATE markets_sport SET name_en = 'CS2'",
+    ):
+        (announced,) = announced_by(change)
+        kind, row_id, number = announced.split(":")
+        assert (kind, row_id) == ("catalogue", "1") and int(number) > version
+        version = int(number)
+    assert announced_by("TRUNCATE markets_tenantmarkets") == ["*"]
 
 
 def test_a_row_that_comes_or_goes_is_announced(acme: Tenant, make_key: MakeKey) -> None:

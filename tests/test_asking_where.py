@@ -47,6 +47,11 @@ ASKED = {
     "staff/accounts/user/<uuid:object_id>/reset-2fa",
     "staff/accounts/tenant/<uuid:object_id>/suspend",
     "staff/accounts/tenant/<uuid:object_id>/reactivate",
+    "staff/markets/markettype/<uuid:object_id>/retire",
+    *(
+        f"staff/apikeys/amqpaccess/<uuid:object_id>/{act}"
+        for act in ("provision", "retry", "new-password", "suspend", "reactivate", "remove")
+    ),
 }
 
 

@@ -93,8 +93,9 @@ def test_the_owner_of_the_tables_is_refused_too(
 
 
 def test_every_action_is_an_act_here() -> None:
-    """A new one comes with its act."""
-    assert {action for act in ACTS.values() for action, *_ in act.written} == set(Action)
+    """A new one comes with its act. A catalogue is loaded by a command alone, which has its own."""
+    by_people = {action for act in ACTS.values() for action, *_ in act.written}
+    assert by_people == set(Action) - {Action.CATALOGUE_LOADED}
 
 
 @pytest.mark.parametrize("name", ACTS)

@@ -180,6 +180,17 @@ UNSAFE: dict[str, tuple[str, str, Any]] = {
     "plain http": ("portal.E003", "PORTAL_BASE_URL", "http://portal.example"),
     "no host": ("portal.E003", "PORTAL_BASE_URL", "https://"),
     "no mail server": ("portal.E004", "EMAIL_URL", ""),
+    "a Redis that is none": ("portal.E012", "REDIS_URL", "localhost:6379"),
+    "a broker without an account": (
+        "portal.E009",
+        "RABBITMQ_MANAGEMENT_URL",
+        "https://mq.example:15671",
+    ),
+    "a broker at a port that is none": (
+        "portal.E009",
+        "RABBITMQ_MANAGEMENT_URL",
+        "https://portal:p%40ss@mq.example:management",
+    ),
     "every host": ("portal.E006", "ALLOWED_HOSTS", ["portal.example", "*"]),
     "debugging": ("portal.E007", "DEBUG", True),
 }
@@ -213,7 +224,11 @@ def test_an_unsafe_setting_is_refused_by_name(production: LazySettings, what: st
 
 @pytest.mark.parametrize(
     ("name", "value", "code"),
-    [("RATELIMIT_ENABLE", "0", "portal.E005"), ("PORTAL_CLOCK_OFFSET", "3600", "portal.E008")],
+    [
+        ("RATELIMIT_ENABLE", "0", "portal.E005"),
+        ("PORTAL_CLOCK_OFFSET", "3600", "portal.E008"),
+        ("EXAMPLE_FEED", "1", "portal.E011"),
+    ],
 )
 def test_what_is_for_trials_is_refused_in_production(
     production: LazySettings, monkeypatch: pytest.MonkeyPatch, name: str, value: str, code: str
@@ -225,6 +240,28 @@ def test_what_is_for_trials_is_refused_in_production(
 def test_one_database_role_is_warned_of(production: LazySettings) -> None:
     production.DATABASE_OWNER_URL = production.DATABASE_URL
     assert [message.id for message in settings_are_safe()] == ["portal.W001"]
+    refuse_unsafe_settings()
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"GRANIAN_WORKERS": "2"}, "portal.W002"),
+        ({"EDGE_OUTAGE_GRACE_SECONDS": "60", "EDGE_DIRECTORY_KEYS": "0"}, "portal.W003"),
+    ],
+)
+def test_what_contradicts_itself_at_the_machine_door_is_warned_of(
+    production: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    code: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert [message.id for message in settings_are_safe()] == [code]
+    production.REDIS_URL = "redis://127.0.0.1"
+    expected = [] if code == "portal.W002" else [code]
+    assert [message.id for message in settings_are_safe()] == expected
     refuse_unsafe_settings()
 
 

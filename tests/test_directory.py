@@ -16,7 +16,7 @@ from portal.lib.crypto import digest
 def make_row(number: int = 1, *, tenant: int = 1, **own: Any) -> Row:
     """A key of a tenant, as it is read for the first time."""
     shared = Shared(
-        uuid.UUID(int=tenant), "acme", "Acme", False, 1, ("cs2:matches:list",), ("cs2",), 600, 1
+        uuid.UUID(int=tenant), "acme", "Acme", False, 1, ("cs2:matches:list",), ("cs2",), 600, 50, 1
     )
     first: dict[str, Any] = {
         "is_secret_retired": False,

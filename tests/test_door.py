@@ -48,7 +48,7 @@ def test_an_unexpected_failure_lets_nobody_in(
 ) -> None:
     """503, and the log says why, without the key."""
     _, secret = make_key(acme)
-    monkeypatch.setattr(app, "HANDLERS", {})
+    monkeypatch.setattr(app, "HANDLERS", {b"/v1/whoami": lambda *_: 1 / 0})
     reply = ask(secret)
     assert code(reply) == (503, "unavailable")
     assert reply.headers["retry-after"] == "1"
@@ -86,11 +86,11 @@ def test_alone_the_door_tells_a_load_balancer_how_it_is(path: str, body: bytes) 
 
 
 def test_a_websocket_is_refused_with_a_body_where_the_server_can_send_one() -> None:
-    """Else by closing it."""
+    """Else by closing it. By the same table as a call; behind this door there are none."""
     assert [message["type"] for message in refused_websocket({})] == ["websocket.close"]
     start, body = refused_websocket({"websocket.http.response": {}})
-    assert start["status"] == 404
-    assert json.loads(body["body"])["code"] == "not_found"
+    assert start["status"] == 401
+    assert json.loads(body["body"])["code"] == "key_missing"
     assert dict(start["headers"])[b"cache-control"] == b"no-store"
 
 
@@ -104,8 +104,20 @@ def refused_websocket(extensions: dict[str, Any]) -> list[Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "websocket", "raw_path": b"/cs2/v1/stream", "extensions": extensions}
-    run(lambda: Door()(scope, receive, send))
+    scope = {
+        "type": "websocket",
+        "raw_path": b"/cs2/v1/stream",
+        "query_string": b"",
+        "headers": [],
+        "extensions": extensions,
+    }
+
+    async def work() -> None:
+        door = Door()
+        await door(scope, receive, send)
+        await door.close()
+
+    run(work)
     return sent
 
 

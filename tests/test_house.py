@@ -15,15 +15,17 @@ from accounts.models import AuditEvent, Role, Session, Tenant, User
 from accounts.origin import COMMAND_LINE
 from accounts.services.invitations import invite
 from apikeys.models import Contract, KeyUse
+from markets.state import state_of
 from portal.launch.environment import ROOT
 from portal.lib import clock
 from tests.conftest import MakeKey, make_member, signed_in
+from tests.markets import all_codes, switch
 
 PYTHON_LINES = 350
 JAVASCRIPT_LINES = 40
 FUNCTION_LINES = 50
 MOST_QUERIES = 8
-PACKAGES = ["accounts", "apikeys", "portal"]
+PACKAGES = ["accounts", "markets", "apikeys", "portal", "examples"]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -143,10 +145,23 @@ def test_every_view_says_which_methods_it_answers() -> None:
     ] == []
 
 
-PAGES = ["", "api-access", "api-access/{key}", "profile", "team", "activity"]
+PAGES = [
+    "",
+    "markets",
+    "markets/history",
+    "markets/history/1",
+    "delivery",
+    "api-access",
+    "api-access/{key}",
+    "profile",
+    "team",
+    "activity",
+]
 
 
-def test_a_page_costs_the_same_queries_whatever_is_on_it(acme: Tenant, make_key: MakeKey) -> None:
+def test_a_page_costs_the_same_queries_whatever_is_on_it(
+    acme: Tenant, make_key: MakeKey, catalogue: None
+) -> None:
     """With three of everything and with thirty."""
     Contract.objects.update(max_keys=100)
     alice = make_member(acme, "Alice", Role.OWNER)
@@ -164,7 +179,12 @@ def test_a_page_costs_the_same_queries_whatever_is_on_it(acme: Tenant, make_key:
 
 
 def fill(acme: Tenant, make_key: MakeKey, alice: User, most: int) -> None:
-    """So many keys (used, revoked, with networks), members, invitations, sessions, records."""
+    """So many keys (used, revoked, with networks), members, invitations, sessions, records.
+
+    And as many types switched off, each by a revision of its own.
+    """
+    for code in all_codes()[state_of(acme).revision : most]:
+        switch(acme, alice, **{code: "off"})
     for number in range(acme.api_keys.count(), most):  # type: ignore[attr-defined]
         key, _ = make_key(acme, allowlist=["192.0.2.0/24", "198.51.100.7/32"])
         KeyUse.objects.create(key=key, last_used_at=clock.now(), last_address="192.0.2.1")

@@ -21,7 +21,7 @@ def test_every_test_that_the_document_names_is_there() -> None:
 
 
 def test_every_module_that_it_names_is_there() -> None:
-    named = set(re.findall(r"`((?:accounts|apikeys|portal)/[\w/]+\.py)`", DOCUMENT))
+    named = set(re.findall(r"`((?:accounts|markets|apikeys|portal)/[\w/]+\.py)`", DOCUMENT))
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import pytest
 from portal.embedded_postgres import Server, embedded_postgres, running_server
 from portal.launch.environment import ROOT, Address
 from portal.launch.home import Home
+from tests.browser.live import free_port
 
 START_SECONDS = 120  # a bound, not an expectation: a cold start takes a few seconds
 STOP_SECONDS = 20
@@ -30,6 +32,7 @@ class Machine:
 
     home: Path
     port: int
+    internal_port: int | None = None
 
     def command(self, name: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
         """What `subprocess` needs to start it."""
@@ -37,6 +40,8 @@ class Machine:
             name: value for name in ("PATH", "HOME", "LANG") if (value := os.environ.get(name))
         }
         environment |= {"PORTAL_HOME": str(self.home), "PORT": str(self.port)}
+        if self.internal_port:
+            environment["INTERNAL_PORT"] = str(self.internal_port)
         return [str(ROOT / "bin" / name), *arguments], environment
 
     def call(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -144,6 +149,31 @@ def test_while_it_runs_manage_shares_its_database_and_a_second_run_is_refused(
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_SECONDS) == 0
     assert machine.processes() == []
+
+
+@pytest.mark.service
+def test_with_an_internal_port_proxies_ask_there_and_nowhere_else(machine: Machine) -> None:
+    machine.internal_port = machine.port
+    assert "INTERNAL_PORT is the same as PORT" in machine.call("run").stderr
+    machine.internal_port = free_port()
+    with machine.running() as process:
+        asked = {
+            port: status_of(f"http://localhost:{port}/internal/authorize/v1/whoami")
+            for port in (machine.port, machine.internal_port)
+        }
+        assert asked == {machine.port: 404, machine.internal_port: 401}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_SECONDS) == 0
+    assert machine.processes() == []
+
+
+def status_of(url: str) -> int:
+    """What is answered there."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 @pytest.mark.service

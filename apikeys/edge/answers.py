@@ -1,13 +1,17 @@
 """Answers as they go out: status, headers, body; nothing of a caller's is among them unescaped."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from apikeys.edge.formats import Format, Value, render
-from apikeys.verdict import Verdict
+from apikeys.refusals import Verdict
 
-Headers = list[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+IDS_DRAWN = 256  # at once: one question to the system for all of them
+_ids: list[str] = []
+os.register_at_fork(after_in_child=_ids.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +23,31 @@ class Answer:
     body: bytes
 
 
-def content(value: Mapping[str, Value], chosen: Format | None, request_id: str) -> Answer:
-    """200 with the value."""
+def content(
+    value: Mapping[str, Value], chosen: Format | None, request_id: str, more: Headers = ()
+) -> Answer:
+    """200 with the value. more: headers besides those that every answer has."""
     chosen = chosen or Format.JSON
-    return _answer(200, render(value, chosen), chosen.content_type, request_id)
+    return rendered(render(value, chosen), chosen, request_id, more)
 
 
-def refusal(verdict: Verdict, chosen: Format | None, request_id: str) -> Answer:
-    """A refused verdict, in the format the client prefers; JSON where it accepts none of ours."""
+def rendered(body: bytes, chosen: Format, request_id: str, more: Headers = ()) -> Answer:
+    """200 with a value that is in that format already."""
+    return _answer(200, body, chosen.content_type, request_id, more)
+
+
+def refusal(verdict: Verdict, chosen: Format | None, request_id: str, more: Headers = ()) -> Answer:
+    """A refused verdict, in the format the client prefers; JSON where it accepts none of ours.
+
+    more: headers besides the verdict's own and those that every answer has.
+    """
     chosen = chosen or Format.JSON
     body = render(
         {"detail": verdict.detail, "code": verdict.code, "request_id": request_id},
         chosen,
         root="error",
     )
-    return _answer(verdict.status, body, chosen.content_type, request_id, verdict.headers)
+    return _answer(verdict.status, body, chosen.content_type, request_id, (*verdict.headers, *more))
 
 
 def plain(status: int, word: str, request_id: str) -> Answer:
@@ -43,7 +57,12 @@ def plain(status: int, word: str, request_id: str) -> Answer:
 
 def new_request_id() -> str:
     """128 random bits in hex. A client's own id is not taken over: it could be anything."""
-    return os.urandom(16).hex()
+    while True:
+        try:
+            return _ids.pop()
+        except IndexError:
+            drawn = os.urandom(16 * IDS_DRAWN).hex()
+            _ids.extend(drawn[start : start + 32] for start in range(0, len(drawn), 32))
 
 
 def _answer(
@@ -51,7 +70,7 @@ def _answer(
     body: bytes,
     content_type: bytes,
     request_id: str,
-    more: tuple[tuple[bytes, bytes], ...] = (),
+    more: Headers = (),
 ) -> Answer:
     headers = [
         (b"content-type", content_type),

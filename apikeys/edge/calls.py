@@ -1,18 +1,18 @@
 """A call as ASGI hands it over, read in one pass over its headers. Its body is never read."""
 
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import MutableMapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from apikeys.edge.formats import Format, negotiate
 from apikeys.verdict import Call
-from portal.lib.address import client_address
+from portal.lib.address import Address, client_address
 
 Scope = MutableMapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """The call that the verdict is about, and the format of its answer (None: none will do)."""
 
     call: Call
@@ -21,19 +21,42 @@ class Reading:
 
 def read_call(scope: Scope, trusted_proxies: int) -> Reading:
     """Header names are compared whole: `X_API_KEY` is another header, whatever some make of it."""
-    lines: Mapping[bytes, list[str]] = {b"x-api-key": [], b"accept": [], b"x-forwarded-for": []}
+    keys: list[str] = []
+    accepted: list[str] = []
+    forwarded_for: list[str] = []
     for name, value in scope["headers"]:
-        if (found := lines.get(name)) is not None:
-            found.append(value.decode("latin-1").strip(" \t"))
-    chosen = negotiate(lines[b"accept"])
-    peer = scope.get("client")
+        if name == b"x-api-key":
+            keys.append(value.decode("latin-1").strip(" \t"))
+        elif name == b"accept":
+            accepted.append(value.decode("latin-1").strip(" \t"))
+        elif name == b"x-forwarded-for":
+            forwarded_for.append(value.decode("latin-1").strip(" \t"))
+    chosen = negotiate(accepted)
+    wants_stream = scope["type"] == "websocket"
+    if wants_stream:
+        keys.extend(query_keys(scope["query_string"]))
+    client = scope.get("client")
+    peer = client[0] if client else None
     call = Call(
-        keys=lines[b"x-api-key"],
-        address=client_address(
-            peer[0] if peer else None, lines[b"x-forwarded-for"], trusted_proxies
-        ),
-        method=scope["method"],
-        path=scope["raw_path"],
-        is_format_acceptable=chosen is not None,
+        keys,
+        client_address(peer, forwarded_for, trusted_proxies)
+        if trusted_proxies
+        else _address_of(peer),
+        "GET" if wants_stream else scope["method"],
+        scope["raw_path"],
+        chosen is not None,
+        wants_stream,
     )
     return Reading(call, chosen)
+
+
+@lru_cache(maxsize=4096)
+def _address_of(peer: str | None) -> Address | None:
+    """Of a connection that is no proxy's: the same for all calls that come by it."""
+    return client_address(peer, (), 0)
+
+
+def query_keys(query: bytes) -> list[str]:
+    """The values of `api_key` in a query as it came, decoded; where a WebSocket's key may be."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    return [value for name, value in pairs if name == "api_key"]

@@ -5,26 +5,32 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
+from typing import Self
 
 
 class Format(Enum):
-    """The media types that answers come in, the preferred one first."""
+    """The media types that answers come in, the preferred one first.
 
-    JSON = "application/json"
-    XML = "application/xml"
-    TEXT_XML = "text/xml"
+    value: the media type. content_type: as the header has it; JSON is always UTF-8 and has no
+    charset (RFC 8259 §8.1).
+    """
 
-    @property
-    def content_type(self) -> bytes:
-        """The value of `Content-Type`. JSON is always UTF-8 and has no charset (RFC 8259 §8.1)."""
-        return _CONTENT_TYPES[self]
+    JSON = ("application/json", b"application/json")
+    XML = ("application/xml", b"application/xml; charset=utf-8")
+    TEXT_XML = ("text/xml", b"text/xml; charset=utf-8")
 
+    _value_: str
+    content_type: bytes
 
-_CONTENT_TYPES = {
-    Format.JSON: b"application/json",
-    Format.XML: b"application/xml; charset=utf-8",
-    Format.TEXT_XML: b"text/xml; charset=utf-8",
-}
+    def __new__(cls, media_type: str, content_type: bytes) -> Self:
+        each = object.__new__(cls)
+        each._value_ = media_type
+        each.content_type = content_type
+        return each
+
+    # Enum's own is written in Python, and this is asked with every call.
+    __hash__ = object.__hash__
+
 
 # Media range → how specific it is, and which of the formats it covers.
 _RANGES: Mapping[str, tuple[int, tuple[Format, ...]]] = {

@@ -2,31 +2,50 @@
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
+from typing import NamedTuple
 
 from apikeys.edge.database import Database, DatabaseAway
-from apikeys.edge.directory import Directory
+from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.last_use import LastUse
+from apikeys.edge.limiter import WINDOW_SECONDS, Limiter, LocalLimiter, Quota
 from apikeys.edge.listener import Listener
+from apikeys.edge.markets import Markets
+from apikeys.edge.places import Places
 from apikeys.edge.settings import EdgeSettings, edge_settings
+from apikeys.edge.shared_limiter import SharedLimiter
 from apikeys.edge.store import Store
-from apikeys.verdict import UNAVAILABLE, Call, KeyRecord, Verdict, judge, secret_to_look_up
+from apikeys.edge.streams import Streams
+from apikeys.refusals import ALLOWED, UNAVAILABLE, Verdict, rate_limited
+from apikeys.verdict import (
+    Call,
+    KeyRecord,
+    refuse_counted,
+    refuse_presentation,
+    refuse_uncounted,
+)
 from portal.lib.redact import redacted
 
 COMPLAINT_SECONDS = 10  # at most one line in so long a time says that keys cannot be checked
+# A key without a contract is granted nothing, but may ask whoami why: so many times a minute.
+LIMIT_WITHOUT_CONTRACT = 60
+
+Header = tuple[bytes, bytes]
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The verdict on a call, and the record of its key where there is one.
 
-    An allowed call has a record.
+    An allowed call has a record. headers: what the answer must carry besides those of the verdict,
+    whoever gives it: `RateLimit` and `RateLimit-Policy`, if the call was held against the limit.
     """
 
     verdict: Verdict
     record: KeyRecord | None
+    headers: tuple[Header, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +56,10 @@ class _Parts:
     database: Database
     store: Store
     listener: Listener | None
+    limiter: Limiter
     last_use: LastUse
+    markets: Markets
+    streams: Streams
 
 
 class Gate:
@@ -58,19 +80,53 @@ class Gate:
         """How many proxies stand before it: portal.lib.address."""
         return self._open().settings.trusted_proxies
 
+    @property
+    def limiter_failures(self) -> int:
+        """How many calls passed uncounted, because Redis could not be asked, since it opened."""
+        return self._open().limiter.failures
+
+    @property
+    def markets(self) -> Markets:
+        """What each tenant has switched off, for what shows markets."""
+        return self._open().markets
+
+    @property
+    def streams(self) -> Streams:
+        """The open WebSockets of this process."""
+        return self._open().streams
+
+    def decide_now(self, call: Call) -> Decision | None:
+        """The decision, if it can be had without waiting; None where `decide` must be asked."""
+        parts = self._parts or self._open()
+        if refusal := refuse_presentation(call):
+            return self._tell(call, refusal, None)
+        record = parts.store.recall(call.keys[0])
+        if record is MISSING:
+            return None
+        if (refusal := refuse_uncounted(call, record)) or record is None or call.wants_stream:
+            return self._tell(call, refusal or ALLOWED, record)
+        limit = record.limit_rpm or LIMIT_WITHOUT_CONTRACT
+        quota = parts.limiter.take_now(record.key_id.int, limit)
+        return None if quota is None else self._tell_counted(call, record, limit, quota)
+
     async def decide(self, call: Call) -> Decision:
-        """The verdict. Never raises for what the database does: that is 503, in time."""
+        """The verdict. Never raises for what the database does: that is 503, in time.
+
+        The handshake of a WebSocket is not held against the limit.
+        """
+        if (decision := self.decide_now(call)) is not None:
+            return decision
         parts = self._open()
-        secret = secret_to_look_up(call)
         try:
-            record = await parts.store.key_record(secret) if secret else None
+            record = await parts.store.key_record(call.keys[0])
         except DatabaseAway as away:
             self._complain(away)
-            return Decision(UNAVAILABLE, None)
-        decided = judge(call, record)
-        if record is not None and decided.is_allowed:
-            parts.last_use.note(record.key_id, call.address)
-        return Decision(decided, record)
+            return self._tell(call, UNAVAILABLE, None)
+        if (refusal := refuse_uncounted(call, record)) or record is None or call.wants_stream:
+            return self._tell(call, refusal or ALLOWED, record)
+        limit = record.limit_rpm or LIMIT_WITHOUT_CONTRACT
+        quota = await parts.limiter.take(record.key_id.int, limit)
+        return self._tell_counted(call, record, limit, quota)
 
     async def is_ready(self) -> bool:
         """Whether a key could be checked just now."""
@@ -84,9 +140,12 @@ class Gate:
         """Write what is still to be written and end the connections; in three seconds at most."""
         if self._parts:
             parts, self._parts = self._parts, None
+            await parts.streams.close()
             if parts.listener:
                 await parts.listener.close()
+            await parts.limiter.close()
             await parts.last_use.close()
+            await parts.markets.close()
             await parts.store.close()
             await parts.database.close()
 
@@ -94,21 +153,60 @@ class Gate:
         if self._parts:
             return self._parts
         settings = self._settings or edge_settings()
+        redis_url = settings.redis_url
+        limiter: Limiter = SharedLimiter(redis_url) if redis_url else LocalLimiter()
         database = Database(settings.database)
         directory = Directory(settings.directory_keys)
+        grace = settings.outage_grace_seconds
+        store = Store(database, directory, grace)
+        markets = Markets(database, directory.is_fresh, grace)
+        places = Places(redis_url) if redis_url else None
+        streams = Streams(store, markets, directory.is_fresh, places)
+        listener = Listener(settings.database, directory, markets, streams)
         parts = _Parts(
             settings,
             database,
-            Store(database, directory, settings.outage_grace_seconds),
-            Listener(settings.database, directory) if settings.directory_keys else None,
+            store,
+            listener if settings.directory_keys else None,
+            limiter,
             LastUse(database),
+            markets,
+            streams,
         )
         database.open()
+        streams.open()
         if parts.listener:
             parts.listener.open()
         parts.last_use.open()
         self._parts = parts
         return parts
+
+    def _tell_counted(
+        self, call: Call, record: KeyRecord, limit: int, quota: Quota | None
+    ) -> Decision:
+        """Steps 8 and 9. quota: None where nobody could be asked, which refuses nobody."""
+        if quota is None:
+            return self._tell(call, refuse_counted(call) or ALLOWED, record)
+        left, seconds = quota
+        headers = (
+            _policy(limit),
+            (b"ratelimit", b'"default";r=%d;t=%d' % (max(left, 0), seconds)),
+        )
+        if left < 0:
+            return self._tell(call, rate_limited(limit, seconds), record, headers)
+        return self._tell(call, refuse_counted(call) or ALLOWED, record, headers)
+
+    def _tell(
+        self,
+        call: Call,
+        verdict: Verdict,
+        record: KeyRecord | None,
+        headers: tuple[Header, ...] = (),
+    ) -> Decision:
+        """Every decision passes here, once."""
+        if record is not None and verdict.is_allowed:
+            self._open().last_use.note(record.key_id, call.address)
+        return Decision(verdict, record, headers)
 
     def _complain(self, away: DatabaseAway) -> None:
         self._unsaid += 1
@@ -116,3 +214,8 @@ class Gate:
             reason = redacted(str(away))
             _log.error("Keys cannot be checked: %s (%d calls answered 503)", reason, self._unsaid)
             self._complained_at, self._unsaid = monotonic(), 0
+
+
+@lru_cache(maxsize=1024)
+def _policy(limit: int) -> Header:
+    return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, WINDOW_SECONDS)

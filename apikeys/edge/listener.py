@@ -14,6 +14,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from time import monotonic
+from typing import Protocol
 
 from psycopg.conninfo import make_conninfo
 
@@ -29,7 +30,14 @@ COMPLAINT_SECONDS = 10  # at most one line in so long a time
 
 # Each table's triggers for rows and for TRUNCATE, in force (not disabled, and not for replicas
 # alone): without them nothing would be announced, and silence would prove nothing.
-TABLES = ("accounts_tenant", "apikeys_contract", "apikeys_apikey", "apikeys_apikeysecret")
+TABLES = (
+    "accounts_tenant",
+    "apikeys_contract",
+    "apikeys_apikey",
+    "apikeys_apikeysecret",
+    "markets_tenantmarkets",
+    "markets_catalogue",
+)
 _TABLE_LIST = ", ".join(f"to_regclass('{table}')" for table in TABLES)
 _PROBE = f"""
 SELECT count(*), pg_notify('%s', '%d') FROM pg_trigger
@@ -41,16 +49,30 @@ _TRIGGERS = 2 * len(TABLES)
 _log = logging.getLogger(__name__)
 
 
+class Hearer(Protocol):
+    """Whoever else remembers something that announcements overrule."""
+
+    def hear(self, payload: str) -> None:
+        """An announcement: `kind:id:version`, or `*` for everything."""
+
+    def begin_epoch(self) -> None:
+        """Some may have been lost: nothing that was read until now is to be believed."""
+
+
 class Listener:
     """Keeps a directory told, over a connection of its own that it opens again when it is lost."""
 
-    def __init__(self, keywords: Mapping[str, str], directory: Directory) -> None:
-        """keywords: libpq's, from `portal.lib.env.database_parts`. Nothing is opened yet."""
+    def __init__(self, keywords: Mapping[str, str], directory: Directory, *also: Hearer) -> None:
+        """keywords: libpq's, from `portal.lib.env.database_parts`. Nothing is opened yet.
+
+        also: told of everything, after the directory.
+        """
         # Nothing is ever written over it, so no proof need wait for a disk.
         options = f"{keywords.get('options', '')} -c synchronous_commit=off"
         named = {"application_name": "machine door listener", **keywords, "options": options}
         self._conninfo = make_conninfo(**named)
         self._directory = directory
+        self._hearers: tuple[Hearer, ...] = (directory, *also)
         self._own_channel = f"portal_probe_{secrets.token_hex(8)}"
         self._sent = 0
         self._heard = 0  # the number of the last probe that came back
@@ -85,7 +107,8 @@ class Listener:
         try:
             listen = f"LISTEN {CHANNEL}; LISTEN {self._own_channel}"
             await line.ask(listen, seconds=SILENT_SECONDS)
-            self._directory.begin_epoch()
+            for hearer in self._hearers:
+                hearer.begin_epoch()
             while True:
                 await self._prove(line)
                 self._directory.tidy()
@@ -108,7 +131,8 @@ class Listener:
 
     def _hear(self, channel: str, payload: str) -> None:
         if channel == CHANNEL:
-            self._directory.hear(payload)
+            for hearer in self._hearers:
+                hearer.hear(payload)
         elif channel == self._own_channel:
             self._heard = int(payload)
 

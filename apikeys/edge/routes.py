@@ -2,8 +2,7 @@
 
 from urllib.parse import unquote_to_bytes
 
-# First segments that belong to the pages, or to nobody outside; no sport has one of these names.
-NO_SPORTS = frozenset({b"client", b"staff", b"static", b"internal", b"healthz", b"readyz"})
+from apikeys.routes import NO_SPORTS
 
 
 def belongs_to_door(raw_path: bytes) -> bool:

@@ -16,7 +16,8 @@ LOOKUP = """
 SELECT secret.sha256,
        tenant.id, tenant.slug, tenant.name, tenant.suspended_at IS NOT NULL, tenant.version,
        coalesce(contract.scopes, '{}'), coalesce(contract.sports, '{}'),
-       coalesce(contract.limit_rpm, 0), coalesce(contract.version, 0),
+       coalesce(contract.limit_rpm, 0), coalesce(contract.max_streams, 0),
+       coalesce(contract.version, 0),
        key.id, secret.id, secret.retired_at IS NOT NULL, key.revoked_at IS NOT NULL,
        key.scopes, key.sports, key.allowlist::text[], key.version, secret.version
 FROM apikeys_apikeysecret AS secret
@@ -25,8 +26,8 @@ JOIN accounts_tenant AS tenant ON tenant.id = key.tenant_id
 LEFT JOIN apikeys_contract AS contract ON contract.tenant_id = tenant.id
 WHERE secret.sha256 = ANY(%s)
 """
-_SHARED_COLUMNS = slice(1, 10)
-_OWN_COLUMNS = slice(10, None)
+_SHARED_COLUMNS = slice(1, 11)
+_OWN_COLUMNS = slice(11, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Shared:
     scopes: tuple[str, ...]
     sports: tuple[str, ...]
     limit_rpm: int
+    max_streams: int
     contract_version: int
 
 
@@ -111,10 +113,12 @@ def record_of(shared: Shared, own: Own) -> KeyRecord:
         scopes=_granted_scopes(own.scopes, shared.scopes),
         sports=_granted_sports(own.sports, shared.sports),
         limit_rpm=shared.limit_rpm,
+        max_streams=shared.max_streams,
         networks=_parse_networks(own.networks),
         versions=_versions(
             shared.tenant_version, shared.contract_version, own.key_version, own.secret_version
         ),
+        secret_id=own.secret_id,
     )
 
 

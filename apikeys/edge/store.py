@@ -30,6 +30,10 @@ class Store:
         self._waiting: deque[bytes] = deque()  # those of _reads that nobody has asked for yet
         self._readers: set[asyncio.Task[None]] = set()
 
+    def recall(self, secret: str) -> KeyRecord | Missing | None:
+        """The record, if what is remembered may be believed; else MISSING: `key_record` reads."""
+        return self._directory.find(digest(secret)) if self._directory.is_fresh() else MISSING
+
     async def key_record(self, secret: str) -> KeyRecord | None:
         """The record, or None for a secret that we never made. Raises DatabaseAway, in time."""
         sha = digest(secret)

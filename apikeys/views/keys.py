@@ -173,10 +173,19 @@ def _secret_page(
         "key": issued.key,
         "secret": issued.secret,
         "is_rotation": rotated is not None,
-        "curl": f'curl -H "X-API-Key: {issued.secret}" {settings.FEED_BASE_URL}/v1/whoami',
+        "curl": _curl(issued.secret, "/v1/whoami"),
+        "matches_curls": [
+            _curl(issued.secret, f"/{sport}/v1/matches")
+            for sport in issued.key.sports
+            if f"{sport}:matches:list" in issued.key.scopes
+        ][:1],
         "warnings": _allowlist_warnings(request, issued.key, _use(rotated)),
     }
     return render(request, "apikeys/key_secret.html", context)
+
+
+def _curl(secret: str, path: str) -> str:
+    return f'curl -H "X-API-Key: {secret}" {settings.FEED_BASE_URL}{path}'
 
 
 def _use(key: ApiKey | None) -> KeyUse | None:

@@ -46,10 +46,20 @@ def home_folder(caller: Path) -> Path:
 
 def listen_address() -> Address:
     """HOST and PORT. Raises LaunchError if PORT is none."""
-    text = os.environ.get("PORT") or str(DEFAULT_PORT)
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
-        raise LaunchError(f"PORT={text} is not a port: it should be a number from 1 to 65535.")
-    return Address(os.environ.get("HOST") or "127.0.0.1", int(text))
+    return Address(os.environ.get("HOST") or "127.0.0.1", _port("PORT", DEFAULT_PORT))
+
+
+def internal_address() -> Address | None:
+    """INTERNAL_PORT, on this machine alone; None where there is to be no internal listener.
+
+    Raises LaunchError if it is no port, or that of everybody.
+    """
+    if not os.environ.get("INTERNAL_PORT"):
+        return None
+    port = _port("INTERNAL_PORT", 0)
+    if port == listen_address().port:
+        raise LaunchError("INTERNAL_PORT is the same as PORT: it should be another one.")
+    return Address("127.0.0.1", port)
 
 
 def uses_own_postgres() -> bool:
@@ -84,6 +94,13 @@ def django_environment(
 def manage_command(python: str, arguments: list[str]) -> list[str]:
     """How one of Django's commands is started."""
     return [python, str(ROOT / "manage.py"), *arguments]
+
+
+def _port(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+        raise LaunchError(f"{name}={text} is not a port: it should be a number from 1 to 65535.")
+    return int(text)
 
 
 def _in_url(host: str) -> str:

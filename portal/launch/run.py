@@ -20,6 +20,7 @@ from portal.launch.environment import (
     Address,
     django_environment,
     home_folder,
+    internal_address,
     listen_address,
     manage_command,
     uses_own_postgres,
@@ -28,6 +29,8 @@ from portal.launch.home import Holder, Home, LaunchError, Secrets
 from portal.launch.terminal import say
 from portal.lib.processes import Pause, Signals, Stopped, start, stop, wait
 
+MARKET_TYPES = ROOT / "markets" / "data" / "market_types.json"
+PORTAL, INTERNAL = "portal.asgi:application", "apikeys.edge.internal:application"
 SERVER_START_SECONDS = 60
 OPEN_CONNECTIONS_SECONDS = 3  # that a server which ends waits for its open connections
 
@@ -38,6 +41,7 @@ these variables change what it does:
   PORT          the port to listen on (8000)
   HOST          the address to listen on (127.0.0.1)
   PORTAL_HOME   the folder for data, mails and secrets (.portal in the clone)
+  INTERNAL_PORT the port for proxies that ask before they let a call pass (none)
   DATABASE_URL  another Postgres instead of the embedded one, as the application's role
   DATABASE_OWNER_URL  the same database as its owner, who migrates
   EMAIL_URL     smtp://… or smtp+tls://…: send mails instead of writing them to files
@@ -52,11 +56,11 @@ def main(caller: Path, arguments: list[str]) -> int:
             sys.stdout.write(USAGE)
             return 0
         raise LaunchError("takes no arguments; bin/run --help shows what can be set.")
-    address = listen_address()
+    address, internal = listen_address(), internal_address()
     home = Home(home_folder(caller))
     with Signals() as signals:
         try:
-            _run(home, address, signals.pause)
+            _run(home, address, internal, signals.pause)
         except Stopped:
             say("Stopped.")
         finally:
@@ -64,24 +68,34 @@ def main(caller: Path, arguments: list[str]) -> int:
     return 0
 
 
-def _run(home: Home, address: Address, pause: Pause) -> None:
+def _run(home: Home, address: Address, internal: Address | None, pause: Pause) -> None:
     base_url = os.environ.get("PORTAL_BASE_URL") or address.base_url
     holder = Holder("bin/run", os.getpid(), base_url)
     _take(home, holder, pause)
-    _check_port(address)
+    _check_port(address, "PORT")
+    if internal:
+        _check_port(internal, "INTERNAL_PORT")
     secrets = home.secrets()
     with _postgres(home, secrets, pause) as server:
         environment = django_environment(
             home=home.folder, secrets=secrets, base_url=base_url, server=server
         )
         links = _prepare(environment, pause)
-        with _granian(address, environment) as granian, _worker(environment) as worker:
+        say("Starting the server …")
+        with (
+            _granian(PORTAL, address, environment) as granian,
+            _internal(internal, environment) as listener,
+            _worker(environment) as worker,
+        ):
             _await_health(address, granian, pause)
+            if internal and listener:
+                _await_health(internal, listener, pause)
             home.remember_base_url(base_url)
             home.announce(replace(holder, ready=True))
-            _summarize(home, base_url, server, links)
+            _summarize(home, base_url, internal, server, links)
             try:
-                _watch(granian, worker, server, home, pause)
+                ours = {"server": granian, "internal listener": listener, "worker": worker}
+                _watch(ours, server, home, pause)
             finally:
                 home.announce(holder)
 
@@ -102,7 +116,7 @@ def _take(home: Home, holder: Holder, pause: Pause) -> None:
         pause(0.1)
 
 
-def _check_port(address: Address) -> None:
+def _check_port(address: Address, variable: str) -> None:
     """Before anything starts: a port in use should cost a second, not a migration."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
@@ -117,7 +131,7 @@ def _check_port(address: Address) -> None:
             if error.errno == errno.EADDRINUSE:
                 raise LaunchError(
                     f"Port {address.port} on {address.host} is in use. "
-                    f"Another one: PORT={address.port % 65535 + 1} bin/run"
+                    f"Another one: {variable}={address.port % 65535 + 1} bin/run"
                 ) from None
             raise LaunchError(
                 f"Cannot listen on {address.host}, port {address.port}: {error.strerror}."
@@ -144,8 +158,14 @@ def _prepare(environment: Mapping[str, str], pause: Pause) -> dict[str, str]:
     with _django(["collectstatic", *quietly], environment, pause) as collectstatic:
         with _django(["migrate", *quietly], environment, pause) as migrate:
             migrate()
-        with _django(["compile_translations"], environment, pause) as compile_translations:
+        # Before the demo's tenant comes, to which new types would be news.
+        catalogue = ["load_market_types", "--if-empty", str(MARKET_TYPES)]
+        with (
+            _django(["compile_translations"], environment, pause) as compile_translations,
+            _django(catalogue, environment, pause) as load_market_types,
+        ):
             compile_translations()
+            load_market_types()
         with _django(["demo"], environment, pause) as demo:
             output = demo()
         collectstatic()
@@ -174,18 +194,32 @@ def _django(
 
 
 @contextmanager
-def _granian(address: Address, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    say("Starting the server …")
-    command = [sys.executable, "-m", "granian", "--interface", "asgi", "portal.asgi:application"]
+def _granian(
+    target: str, address: Address, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "granian", "--interface", "asgi", target]
     command += ["--host", address.host, "--port", str(address.port), "--workers", "1"]
     # Requests are logged by the portal itself, which knows what to leave out.
     command += ["--no-access-log", "--log-level", "warning"]
     command += ["--workers-kill-timeout", str(OPEN_CONNECTIONS_SECONDS)]
-    granian = start(command, env=environment, cwd=ROOT)
+    # Where the real feed will stand; EXAMPLE_FEED=0 leaves the place empty.
+    granian = start(command, env={"EXAMPLE_FEED": "1", **environment}, cwd=ROOT)
     try:
         yield granian
     finally:
         stop(granian, (signal.SIGTERM, OPEN_CONNECTIONS_SECONDS + 3))
+
+
+@contextmanager
+def _internal(
+    address: Address | None, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes] | None]:
+    """What proxies ask. A process of its own, since no port of it may be a public one."""
+    if address is None:
+        yield None
+        return
+    with _granian(INTERNAL, address, environment) as listener:
+        yield listener
 
 
 @contextmanager
@@ -221,11 +255,18 @@ def _is_healthy(address: Address) -> bool:
         connection.close()
 
 
-def _summarize(home: Home, base_url: str, server: Server | None, links: Mapping[str, str]) -> None:
+def _summarize(
+    home: Home,
+    base_url: str,
+    internal: Address | None,
+    server: Server | None,
+    links: Mapping[str, str],
+) -> None:
     rows = {
         "Portal": f"{base_url}/client/",
         "Operator's invite": links.get("operator", ""),
         "Staff's invite": links.get("staff", ""),
+        "Internal": f"{internal.base_url}/internal/authorize" if internal else "",
         "Mails": "go out by EMAIL_URL" if os.environ.get("EMAIL_URL") else home.folder / "mail",
         "Data": home.folder,
         "Database": server.data if server else "the one of DATABASE_URL",
@@ -237,8 +278,7 @@ def _summarize(home: Home, base_url: str, server: Server | None, links: Mapping[
 
 
 def _watch(
-    granian: subprocess.Popen[bytes],
-    worker: subprocess.Popen[bytes],
+    ours: Mapping[str, subprocess.Popen[bytes] | None],
     server: Server | None,
     home: Home,
     pause: Pause,
@@ -246,10 +286,9 @@ def _watch(
     """Returns never: what it waits for is a signal, or the end of a child."""
     postgres = server.process if server else None
     while True:
-        if granian.poll() is not None:
-            raise LaunchError(f"The server ended by itself (code {granian.returncode}).")
-        if worker.poll() is not None:
-            raise LaunchError(f"The worker ended by itself (code {worker.returncode}).")
+        for name, child in ours.items():
+            if child and child.poll() is not None:
+                raise LaunchError(f"The {name} ended by itself (code {child.returncode}).")
         if postgres and postgres.poll() is not None:
             log = home.folder / "log" / "postgres.log"
             raise LaunchError(

@@ -61,7 +61,7 @@ def running(django_db_setup: None, mail_server: MailServer) -> Iterator[Portal]:
     need("chromium")
     with (
         tempfile.TemporaryDirectory(prefix="portal-browser-") as home,
-        running_portal(Path(home), EMAIL_URL=mail_server.url) as portal,
+        running_portal(Path(home), EMAIL_URL=mail_server.url, EXAMPLE_FEED="1") as portal,
     ):
         yield portal
 

@@ -13,6 +13,8 @@ import pytest
 PACKAGES = {  # what Debian and Homebrew call them
     "chromium": "chromium",
     "curl": "curl",
+    "go": "golang-go (go)",
+    "node": "nodejs (node)",
     "oathtool": "oathtool (oath-toolkit)",
     "zbarimg": "zbar-tools (zbar)",
 }

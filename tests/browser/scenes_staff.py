@@ -22,7 +22,7 @@ def panel(stage: Stage) -> Page:
     return stage.as_staff("/staff/")
 
 
-@scene("staff/^(?P<app_label>accounts|apikeys)/$", "Tenants and people")
+@scene("staff/^(?P<app_label>accounts|markets|apikeys)/$", "Tenants and people")
 def panel_of_people(stage: Stage) -> Page:
     return stage.as_staff("/staff/accounts/")
 

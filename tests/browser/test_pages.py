@@ -15,8 +15,10 @@ from playwright.sync_api import Page
 from accounts.models import Tenant, User
 from tests.access import TABLE
 from tests.browser import (  # noqa: F401 - each adds its scenes
+    scenes_delivery,
     scenes_entrance,
     scenes_keys,
+    scenes_markets,
     scenes_own,
     scenes_staff,
     scenes_team,
@@ -35,7 +37,7 @@ VARIANTS = (
     (320, "dark", ALL_RULES),
 )
 # For machines, spreadsheets and scripts.
-NO_PAGES = {"client/activity.csv", "healthz", "readyz", "staff/jsi18n/"}
+NO_PAGES = {"client/activity.csv", "client/markets.csv", "healthz", "readyz", "staff/jsi18n/"}
 UNTIL_THE_COLOURS_REST = "Promise.all(document.getAnimations().map(change => change.finished))"
 AXE = "rules => axe.run({resultTypes: ['violations'], preload: false, ...rules})"
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

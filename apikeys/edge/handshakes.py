@@ -1,0 +1,16 @@
+"""A WebSocket that is not opened: with a status and a body, as any call is refused."""
+
+from apikeys.edge.answers import Answer
+from apikeys.edge.calls import Scope
+from apikeys.edge.sockets import Receive, Send
+
+
+async def refuse_handshake(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer, where the server can send one; else a close, which servers make a 403."""
+    await receive()
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close"})
+        return
+    start = {"status": answer.status, "headers": answer.headers}
+    await send({"type": "websocket.http.response.start", **start})
+    await send({"type": "websocket.http.response.body", "body": answer.body})

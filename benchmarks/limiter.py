@@ -1,0 +1,90 @@
+"""What counting a call costs, in CPU time and memory, in one process and through Redis.
+
+    .venv/bin/python -m benchmarks.limiter [--calls 200000]
+
+For the second a `redis-server` is started in a temporary folder.
+"""
+
+import argparse
+import asyncio
+import random
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from apikeys.edge.limiter import Limiter, LocalLimiter
+from apikeys.edge.shared_limiter import SharedLimiter
+from benchmarks.stage import machine, say
+
+KEYS = 100_000
+BUSY = 10_000
+LIMIT = 600
+IDS = 1 << 120  # as long as the ids of real keys
+
+
+def main() -> None:
+    """A line for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=200_000)
+    calls = parser.parse_args().calls
+    say(machine())
+    _tell_memory()
+    cost = asyncio.run(_cost(LocalLimiter(), calls))
+    say(f"in one process, {KEYS:,} keys: {cost:.2f} us of CPU a call")
+    with _redis() as url:
+        cost = asyncio.run(_cost(SharedLimiter(url), calls))
+        say(f"through Redis, {KEYS:,} keys: {cost:.2f} us of CPU a call, waiting included")
+
+
+def _tell_memory() -> None:
+    limiter, process = LocalLimiter(), psutil.Process()
+    before = process.memory_info().rss
+    for _ in range(LIMIT):
+        for key in range(BUSY):
+            limiter.take_now(IDS + key, LIMIT)
+    held = (process.memory_info().rss - before) / BUSY
+    say(f"a key that is busy up to {LIMIT}: {held:,.0f} bytes, of {BUSY:,}")
+
+
+async def _cost(limiter: Limiter, calls: int) -> float:
+    """Microseconds of this process for each, 64 callers at once; each key was asked for before."""
+    rng = random.Random(4711)  # noqa: S311
+    drawn = [IDS + rng.randrange(KEYS) for _ in range(calls)]
+
+    async def call(keys: list[int]) -> None:
+        for key in keys:
+            if limiter.take_now(key, LIMIT) is None:
+                await limiter.take(key, LIMIT)
+
+    await asyncio.gather(*(call(list(range(IDS + n, IDS + KEYS, 64))) for n in range(64)))
+    began = time.process_time()
+    await asyncio.gather(*(call(drawn[n::64]) for n in range(64)))
+    took = time.process_time() - began
+    if limiter.failures:
+        raise SystemExit(f"{limiter.failures} calls were not counted")
+    await limiter.close()
+    return took / calls * 1e6
+
+
+@contextmanager
+def _redis() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="portal-bench-") as folder:
+        place = Path(folder) / "redis.sock"
+        command = ["redis-server", "--port", "0", "--unixsocket", str(place), "--save", ""]
+        server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603
+        try:
+            while not place.exists():
+                time.sleep(0.01)
+            yield f"unix://{place}"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Pages of Markets. Everybody of the tenant looks; traders and owners change."""

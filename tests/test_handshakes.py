@@ -1,0 +1,129 @@
+"""WebSockets being opened at a guarded feed over a real server: who may, who may not, how many."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from accounts.models import Tenant
+from apikeys.models import Contract
+from tests.conftest import MakeKey
+from tests.guarded import Server, serving
+
+pytestmark = [pytest.mark.service, pytest.mark.usefixtures("django_db_setup")]
+
+STREAM = "/cs2/v1/stream"
+UNKNOWN = "vbk_" + "0" * 24
+
+
+@pytest.fixture
+def acme(committed_db: None, acme: Tenant) -> Tenant:
+    """Acme, committed: the server has connections of its own."""
+    return acme
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup: None) -> Iterator[Server]:
+    """One for all of them: what a test leaves behind is announced to it."""
+    with serving() as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "expected"),
+    [
+        (STREAM, {}, (401, "key_missing")),
+        (f"{STREAM}?api_key=", {}, (401, "key_missing")),
+        (f"{STREAM}?api_key={UNKNOWN}&api_key={UNKNOWN}", {}, (401, "key_ambiguous")),
+        (f"{STREAM}?api_key={UNKNOWN}", {"X-API-Key": UNKNOWN}, (401, "key_ambiguous")),
+        (f"{STREAM}?api_key={UNKNOWN}", {}, (403, "key_invalid")),
+        (STREAM, {"X-API-Key": "vbk_short"}, (403, "key_invalid")),
+        ("/dota/v1/stream?api_key={}", {}, (403, "sport_not_allowed")),
+        ("/cs2/v1/nothing?api_key={}", {}, (404, "not_found")),
+        ("/cs2/v1/matches?api_key={}", {}, (404, "not_found")),
+        ("/cs2/v1/%73tream?api_key={}", {}, (404, "not_found")),
+    ],
+)
+def test_a_handshake_is_refused_with_a_status_and_a_body(
+    acme: Tenant,
+    make_key: MakeKey,
+    server: Server,
+    target: str,
+    headers: dict[str, str],
+    expected: tuple[int, str],
+) -> None:
+    """By the same table as a call."""
+    _, secret = make_key(acme)
+    refused = server.refused(target.replace("{}", secret), additional_headers=headers)
+    assert (refused.status, refused.code) == expected
+    assert refused.headers["Cache-Control"] == "no-store"
+    assert (refused.headers.get("WWW-Authenticate") == "ApiKey") == (expected[0] == 401)
+
+
+def test_the_key_may_ride_in_the_header_too(
+    acme: Tenant, make_key: MakeKey, server: Server
+) -> None:
+    """Of those who can set one. A parameter of another name is none of ours."""
+    _, secret = make_key(acme)
+    with server.open(f"{STREAM}?key=1", additional_headers={"X-API-Key": secret}) as watcher:
+        assert watcher.frame()["type"] == "snapshot"
+
+
+def test_the_allowlist_is_asked_on_a_websocket_as_on_rest(
+    acme: Tenant, make_key: MakeKey, server: Server
+) -> None:
+    """Promise 39: IPv4, and IPv4 mapped into IPv6, by the caller's address."""
+    _, inside = make_key(acme, allowlist=["127.0.0.0/8"])
+    _, outside = make_key(acme, allowlist=["192.0.2.0/24", "2001:db8::/32"])
+    with server.stream(inside) as watcher:
+        assert watcher.frame()["type"] == "snapshot"
+    refused = server.refused(f"{STREAM}?api_key={outside}")
+    assert (refused.status, refused.code) == (403, "ip_not_allowed")
+    assert server.get("/cs2/v1/matches", inside)[0] == 200
+    assert server.get("/cs2/v1/matches", outside)[0] == 403
+
+
+def test_a_stream_is_no_call_and_a_call_no_stream(
+    acme: Tenant, make_key: MakeKey, server: Server
+) -> None:
+    """Handshakes cost no quota; a GET of the stream's path finds nothing."""
+    _, secret = make_key(acme)
+    Contract.objects.update(limit_rpm=2)
+    for _ in range(3):
+        with server.stream(secret) as watcher:
+            assert watcher.frame()["type"] == "snapshot"
+    assert server.get(STREAM, secret)[0] == 404
+    assert [server.get("/cs2/v1/matches", secret)[0] for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_tenant_holds_as_many_as_its_contract_allows(
+    acme: Tenant, globex: Tenant, make_key: MakeKey, server: Server
+) -> None:
+    """With whatever keys; another tenant has its own, and one that is closed makes room."""
+    (_, first), (_, second), (_, strangers) = make_key(acme), make_key(acme), make_key(globex)
+    Contract.objects.filter(tenant=acme).update(max_streams=2)
+    with server.stream(first) as one:
+        with server.stream(second) as two, server.stream(strangers) as other:
+            for watcher in (one, two, other):
+                watcher.frame()
+            refused = server.refused(f"{STREAM}?api_key={first}")
+            assert (refused.status, refused.code) == (429, "too_many_streams")
+        two.closed()
+        with server.stream(second) as again:
+            again.frame()
+
+
+def test_the_sample_feed_stands_beside_pages_and_door_when_it_is_asked_for(
+    acme: Tenant, make_key: MakeKey
+) -> None:
+    """As `bin/run` does it; else the place of the feed is empty."""
+    _, secret = make_key(acme)
+    with serving("portal.asgi:application", EXAMPLE_FEED="1") as whole:
+        assert whole.get("/v1/whoami", secret)[0] == 200
+        assert whole.get("/cs2/v1/matches", secret)[0] == 200
+        assert whole.refused("/v1/whoami").status == 401
+        with whole.stream(secret) as watcher:
+            assert watcher.frame()["type"] == "snapshot"
+    with serving("portal.asgi:application", EXAMPLE_FEED="0") as empty:
+        assert empty.get("/cs2/v1/matches", secret)[0] == 404
+        refused = empty.refused(f"{STREAM}?api_key={secret}")
+        assert (refused.status, refused.code) == (404, "not_found")

@@ -1,0 +1,190 @@
+"""Open WebSockets while Postgres or Redis is away: closed where nobody can vouch for them."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from accounts.models import Tenant
+from apikeys.edge import places
+from apikeys.edge.places import Places
+from apikeys.models import Contract
+from tests.conftest import MakeKey
+from tests.door import run
+from tests.guarded import ROOT, Server, serving
+from tests.redis_server import RedisServer, redis_server
+from tests.test_outages import PREPARE, SECRET, Outages
+
+__all__ = ["redis_server"]  # a fixture
+
+pytestmark = pytest.mark.service
+
+LATE_SECONDS = 1.0
+STREAM = "/cs2/v1/stream"
+GRANT = """
+UPDATE apikeys_contract SET scopes = '{cs2:stream:matches,cs2:stream:markets}';
+UPDATE apikeys_apikey SET scopes = '{cs2:stream:matches,cs2:stream:markets}', revoked_at = NULL;
+"""
+
+
+@pytest.fixture(scope="module")
+def outages() -> Iterator[Outages]:
+    """A Postgres of this module's own, with one live key that may open streams."""
+    home = Path(tempfile.mkdtemp(prefix="portal-streams-"))  # one that Postgres's account can enter
+    home.chmod(0o711)
+    outages = Outages(home)
+    try:
+        prepare = [sys.executable, "manage.py", "shell", "--no-imports", "-c", PREPARE]
+        subprocess.run(prepare, cwd=ROOT, env={**os.environ, **urls(outages)}, check=True)
+        yield outages
+    finally:
+        outages.thaw()
+        outages.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def away(outages: Outages) -> Iterator[Server]:
+    """A guarded feed on that Postgres."""
+    with outages.connect() as owner:
+        owner.execute(GRANT)
+    with serving(**urls(outages)) as server:
+        yield server
+
+
+def urls(outages: Outages) -> dict[str, str]:
+    """For processes that work with this Postgres."""
+    return {
+        "DATABASE_URL": outages.server.url("portal_app"),
+        "DATABASE_OWNER_URL": outages.server.url("portal_owner"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [(Outages.freeze, Outages.thaw), (Outages.stop, Outages.start)],
+    ids=["frozen", "stopped"],
+)
+def test_it_is_closed_when_nobody_can_vouch_for_its_key(
+    outages: Outages, away: Server, begin: Callable[[Outages], None], end: Callable[[Outages], None]
+) -> None:
+    """1013: try again later. The next handshake is a 503, and soon after the outage it opens."""
+    with away.stream(SECRET) as watcher:
+        watcher.until("market.updated")
+        begin(outages)
+        try:
+            assert watcher.closed(2 * LATE_SECONDS) == (1013, "unavailable")
+            refused = away.refused(f"{STREAM}?api_key={SECRET}")
+            assert (refused.status, refused.code) == (503, "unavailable")
+            assert refused.headers["Retry-After"] == "1"
+        finally:
+            end(outages)
+    assert opens_again(away)
+
+
+def opens_again(server: Server) -> bool:
+    """Soon after the outage."""
+    for _ in range(50):
+        if server.get("/v1/whoami", SECRET)[0] == 404:  # let in, by a feed that has no such thing
+            with server.stream(SECRET) as watcher:
+                return bool(watcher.frame())
+    return False
+
+
+def test_with_a_frozen_listener_postgres_is_asked_instead(outages: Outages, away: Server) -> None:
+    """Who may stay stays, and a key that dies meanwhile is closed within the second."""
+    with away.stream(SECRET) as watcher, outages.connect() as owner:
+        watcher.until("market.updated")
+        frozen = [
+            pid
+            for (pid,) in owner.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'machine door listener'"
+            ).fetchall()
+        ]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            assert watcher.during(2 * LATE_SECONDS)
+            owner.execute("UPDATE apikeys_apikey SET revoked_at = now()")
+            owner.commit()
+            assert watcher.closed(LATE_SECONDS) == (4403, "key_revoked")
+        finally:
+            for pid in frozen:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_two_processes_count_together_by_redis_and_each_for_itself_without(
+    acme: Tenant, make_key: MakeKey, redis_server: RedisServer
+) -> None:
+    """A process that ends gives its places back."""
+    _, secret = make_key(acme)
+    Contract.objects.update(max_streams=2)
+    target = f"{STREAM}?api_key={secret}"
+    with serving(REDIS_URL=redis_server.url) as first:
+        with serving(REDIS_URL=redis_server.url) as second:
+            with first.stream(secret) as one, second.stream(secret) as two:
+                one.frame(), two.frame()
+                for server in (first, second):
+                    assert server.refused(target).code == "too_many_streams"
+            with second.stream(secret) as one, second.stream(secret) as two:
+                one.frame(), two.frame()
+                second.process.send_signal(signal.SIGTERM)
+                second.process.wait(10)
+        with first.stream(secret) as one, first.stream(secret) as two:
+            one.frame(), two.frame()
+        redis_server.stop()
+        with first.stream(secret) as one, first.stream(secret) as two:
+            one.frame(), two.frame()
+            assert first.refused(target).code == "too_many_streams"
+        redis_server.start()
+
+
+def test_the_places_of_a_process_that_died_are_free_after_a_while(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And those of one that lives are kept for as long as it does."""
+    monkeypatch.setattr(places, "KEPT_SECONDS", 2)
+    monkeypatch.setattr(places, "RENEWED_SECONDS", 0.3)
+    tenant, other = uuid.uuid4(), uuid.uuid4()
+
+    async def work() -> None:
+        died, lives = Places(redis_server.url), Places(redis_server.url)
+        assert await died.take(tenant, uuid.uuid4(), 1)
+        assert await lives.take(other, uuid.uuid4(), 1)
+        assert not await lives.take(tenant, uuid.uuid4(), 1)
+        died._taken.clear()  # it does nothing any more
+        async with asyncio.timeout(20):
+            while not await lives.take(tenant, uuid.uuid4(), 1):
+                await asyncio.sleep(0.05)
+        assert not await lives.take(other, uuid.uuid4(), 1)
+        await lives.close()
+        await died.close()
+
+    run(work)
+
+
+def test_redis_that_answers_nobody_holds_no_handshake_up(redis_server: RedisServer) -> None:
+    """The tenant's own ceiling in this process still holds; the failure is counted."""
+
+    async def work() -> None:
+        asked = Places(redis_server.url)
+        redis_server.freeze()
+        try:
+            assert await asyncio.wait_for(asked.take(uuid.uuid4(), uuid.uuid4(), 1), 5)
+            assert asked.failures == 1
+        finally:
+            redis_server.thaw()
+        await asked.close()
+
+    run(work)
