@@ -18,6 +18,8 @@ from typing import Any
 
 import psycopg
 
+from tests.changing import LIMIT
+
 ROOT = Path(__file__).parent.parent
 LATE_SECONDS = 1.0  # after its COMMIT a change has taken effect, everywhere
 
@@ -43,6 +45,10 @@ class Call:
     received_at: float
     seen: Seen
 
+    def meets(self, state: Seen) -> bool:
+        """Without a contract the limit is small, and those who ask here may be over it."""
+        return self.seen == state or (self.seen[0] == 429 and state[-1] == 0)
+
 
 @dataclass
 class Change:
@@ -64,7 +70,7 @@ class Timeline:
         for index, change in enumerate(self.changes):
             later = self.changes[index + 1 : index + 2]
             is_over = later and call.sent_at > later[0].done_at + LATE_SECONDS
-            if call.seen == change.seen and call.received_at >= change.began_at and not is_over:
+            if call.meets(change.seen) and call.received_at >= change.began_at and not is_over:
                 return True
         return False
 
@@ -186,7 +192,7 @@ class Keys:
         self._revoked: set[str] = set()
         for number, (tenant, key, secret) in enumerate(made["keys"]):
             self._tenant_of[key], self.live[key] = tenant, secret
-            self._terms[tenant] = (f"Tenant {number // each}", 600)
+            self._terms[tenant] = (f"Tenant {number // each}", LIMIT)
             self._begin(secret, made, self._lets_in(tenant))
 
     def any_key(self) -> str:

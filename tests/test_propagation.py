@@ -187,7 +187,7 @@ async def met_at(calls: list[Call], change: Change) -> float:
     """When the first answer came that knew of the change."""
     while time.monotonic() < change.done_at + 10:
         for call in calls:
-            if call.seen == change.seen and call.received_at >= change.began_at:
+            if call.meets(change.seen) and call.received_at >= change.began_at:
                 return max(call.received_at, change.done_at)
         await asyncio.sleep(0.001)
     raise AssertionError(f"{change.seen} was never met: {calls[-1]}")
