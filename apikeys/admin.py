@@ -1,8 +1,10 @@
 """What staff see of tenants: opening, renaming, suspending, and the contract."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -18,6 +20,7 @@ from apikeys.amqp.acts import access_of, keep_in_step
 from apikeys.amqp.staff import AmqpAccessAdmin
 from apikeys.forms import ContractForm
 from apikeys.models import Contract
+from apikeys.propagation import await_effect
 from apikeys.services import change_contract, open_tenant
 
 __all__ = ["AmqpAccessAdmin", "ContractAdmin", "TenantAdmin"]  # what the panel finds here
@@ -112,6 +115,13 @@ class TenantAdmin(StaffAdmin):
         return redirect("admin:accounts_tenant_change", obj.pk)
 
 
+def _tell_effect(request: HttpRequest, contract: Contract) -> None:
+    """In how many processes of the machine door new terms are in effect, and after how long."""
+    effect = await_effect("contract", contract.pk, contract.version)
+    if effect and effect.sentence:
+        messages.info(request, effect.sentence)
+
+
 @admin.register(Contract)
 class ContractAdmin(StaffAdmin):
     """Terms. They come with the tenant and are edited here."""
@@ -129,9 +139,11 @@ class ContractAdmin(StaffAdmin):
     def save_model(self, request: HttpRequest, obj: Contract, form: Any, change: bool) -> None:
         """By the service, which records and takes the keys along."""
         terms = {name: form.cleaned_data[name] for name in ContractForm.Meta.fields}
-        change_contract(
+        changed = change_contract(
             tenant=obj.tenant,
             actor=request.user,  # type: ignore[arg-type]
             origin=Origin.of(request),
             terms=terms,
         )
+        # The panel's pages are one transaction each: before its end nobody can hear of it.
+        transaction.on_commit(partial(_tell_effect, request, changed))

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apikeys.catalogue import DEFAULT_SPORTS, bundles, contract_scopes, in_order
 from apikeys.models import ApiKey, Contract
 from apikeys.networks import read_allowlist
+from portal.lib.address import Address, parse_address
 
 
 class _KeyForm(forms.Form):
@@ -82,6 +83,57 @@ class ConfirmForm(forms.Form):
     """The version of what a confirmation page showed."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
+
+
+class TrialForm(forms.Form):
+    """A call that somebody would like to know the verdict on."""
+
+    address = forms.CharField(
+        label=_("Address"),
+        max_length=60,
+        help_text=_("Where the call would come from."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
+    )
+    method = forms.ChoiceField(
+        label=_("Method"),
+        choices=[(name, name) for name in ("GET", "HEAD", "POST")] + [("WS", _("WebSocket"))],
+    )
+    route = forms.CharField(
+        label=_("Route"),
+        max_length=200,
+        help_text=_("The path, for example /cs2/v1/matches."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
+    )
+
+    @classmethod
+    def of(cls, address: str | None) -> "TrialForm":
+        """The form as it is first shown, to somebody at that address."""
+        return cls(initial={"address": address, "method": "GET", "route": "/v1/whoami"})
+
+    def clean_address(self) -> Address:
+        """As the machine door reads it."""
+        address = parse_address(self.cleaned_data["address"])
+        if address is None:
+            raise forms.ValidationError(_("This is no IP address."))
+        return address
+
+    def clean_route(self) -> str:
+        """The path; a query, which the verdict does not look at, is left out."""
+        route = str(self.cleaned_data["route"]).partition("?")[0]
+        if not route.startswith("/"):
+            raise forms.ValidationError(_("A route begins with a slash."))
+        return route
+
+    @property
+    def call(self) -> dict[str, Any]:
+        """What `apikeys.trial.try_call` asks for."""
+        method = self.cleaned_data["method"]
+        return {
+            "address": self.cleaned_data["address"],
+            "method": "GET" if method == "WS" else method,
+            "path": self.cleaned_data["route"],
+            "wants_stream": method == "WS",
+        }
 
 
 def _scope_label(code: str) -> SafeString:

@@ -26,6 +26,7 @@ from accounts.services.self_service import has_second_factor
 from apikeys.cures import CURES
 from apikeys.models import ApiKey
 from apikeys.services import KEY_ROLES
+from apikeys.usage import with_retired_use
 from markets.overview import MarketOverview, market_overview
 from portal.lib.http import answers
 
@@ -34,7 +35,7 @@ from portal.lib.http import answers
 def overview(request: PortalRequest) -> HttpResponse:
     """The first page: what is still to be done."""
     keys = list(
-        ApiKey.objects.for_tenant(request.tenant)
+        with_retired_use(ApiKey.objects.for_tenant(request.tenant))
         .select_related("use")
         .order_by(F("use__last_used_at").desc(nulls_last=True))
     )
@@ -42,7 +43,12 @@ def overview(request: PortalRequest) -> HttpResponse:
     markets = market_overview(request.tenant)
     has_called = latest_use is not None
     steps = _first_steps(request, markets, has_key=bool(keys), has_called=has_called)
-    context = {"steps": steps, "latest_use": latest_use, "markets": markets}
+    context = {
+        "steps": steps,
+        "latest_use": latest_use,
+        "markets": markets,
+        "retired_in_use": [key for key in keys if key.retired_seen_at],  # type: ignore[attr-defined]
+    }
     return render(request, "portal/overview.html", context)
 
 

@@ -38,6 +38,7 @@ MEMBERS_PAGES = {
     "client/api-access": (">ooooo>xx", ">----->xx"),
     "client/api-access/new": (">xxooo>xx", ">xxooo>xx"),
     "client/api-access/<uuid:key_id>": (">oooo?>xx", ">----->xx"),
+    "client/api-access/<uuid:key_id>/test": (">oooo?>xx", ">----->xx"),
     "client/api-access/<uuid:key_id>/edit": (">xxoo?>xx", ">xxdd?>xx"),
     "client/api-access/<uuid:key_id>/rotate": (">xxoo?>xx", ">xxoo?>xx"),
     "client/api-access/<uuid:key_id>/revoke": (">xxoo?>xx", ">xxdd?>xx"),

@@ -56,6 +56,25 @@ def test_names_are_in_the_readers_language(acme: Tenant, tina: User) -> None:
     assert "Убийство из AWP в раунде awp_kill" in page and "AWP kill in round" not in page
 
 
+def test_what_is_kept_of_a_page_is_of_that_tenant_role_and_language(
+    acme: Tenant, globex: Tenant, tina: User, victor: User, mallory: User
+) -> None:
+    """Both tenants are at revision 1, and each person looks twice."""
+    switch(acme, tina, ace="off")
+    switch(globex, mallory, awp_kill="off")
+    traders = {user.pk: signed_in(user) for user in (tina, mallory)}
+    for _ in range(2):
+        for user, code in ((tina, "ace"), (mallory, "awp_kill")):
+            page = Page(traders[user.pk].get(f"{MARKETS}?state=off"))
+            assert shown_codes(page.html) == [code] and "57 of 58 are on" in page.text
+            assert page.checked[f"choice-{code}"] == ["off"]
+        assert Page(signed_in(victor).get(f"{MARKETS}?state=off")).checked == {}
+        User.objects.filter(pk=tina.pk).update(language="ru")
+    assert "Эйс в раунде" in text(traders[tina.pk].get(f"{MARKETS}?state=off"))
+    switch(acme, tina, ace="default")
+    assert shown_codes(traders[tina.pk].get(f"{MARKETS}?state=off").content.decode()) == []
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -11,9 +11,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as said
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from accounts.models import Tenant
 from accounts.origin import Origin
@@ -40,11 +39,11 @@ def _done(request: HttpRequest, access: AmqpAccess, act: Callable[..., Any], **g
     except amqp.WrongState as wrong:
         state = wrong.access.state.label
         raise ActRefused(
-            said("Nothing was done: by now the access is %(state)s.") % {"state": state}
+            gettext("Nothing was done: by now the access is %(state)s.") % {"state": state}
         ) from None
     except amqp.Stopped as stopped:
         raise ActRefused(
-            said("It stopped at “%(step)s”: %(why)s. What was done before stays; Retry goes on.")
+            gettext("It stopped at “%(step)s”: %(why)s. What was done before stays; Retry goes on.")
             % {"step": stopped.step.label, "why": stopped.why}
         ) from None
 
@@ -148,7 +147,7 @@ class AmqpAccessAdmin(ReadOnlyAdmin):
         Act("reactivate", _("Reactivate"), _reactivate, offered=lambda a: bool(a.suspended_at)),
         Act(
             "remove",
-            _("Remove"),
+            pgettext_lazy("AMQP", "Remove"),
             _remove,
             offered=_is(AmqpState.READY, AmqpState.SUSPENDED, AmqpState.UNFINISHED),
             is_dangerous=True,
@@ -188,9 +187,9 @@ class AmqpAccessAdmin(ReadOnlyAdmin):
     def shown_state(self, access: AmqpAccess) -> str:
         """In words, with what is still to be done for it to be true."""
         if not is_configured():
-            return said("%(state)s; no broker is configured") % {"state": access.state.label}
+            return gettext("%(state)s; no broker is configured") % {"state": access.state.label}
         if not access.is_in_step:
-            return said("%(state)s; the broker has not taken it yet") % {
+            return gettext("%(state)s; the broker has not taken it yet") % {
                 "state": access.state.label
             }
         return str(access.state.label)
@@ -217,7 +216,7 @@ class AmqpAccessAdmin(ReadOnlyAdmin):
     @admin.display(description=_("limits"))
     def limits(self, access: AmqpAccess) -> str:
         """Of each tenant."""
-        return said("%(connections)d connections, %(channels)d channels, %(queues)d queues") % {
+        return gettext("%(connections)d connections, %(channels)d channels, %(queues)d queues") % {
             "connections": names.MOST_CONNECTIONS,
             "channels": names.MOST_CHANNELS,
             "queues": names.MOST_QUEUES,
@@ -233,9 +232,9 @@ class AmqpAccessAdmin(ReadOnlyAdmin):
             if row is None and step not in PROVISIONING:
                 continue
             if row is not None and row.failed_at:
-                state = said("stopped: %(why)s") % {"why": row.failure}
+                state = gettext("stopped: %(why)s") % {"why": row.failure}
             else:
-                state = said("done") if row and row.done_at else said("to do")
+                state = gettext("done") if row and row.done_at else gettext("to do")
             lines.append((step.label, state))
         return format_html_join("", "<div>{}: {}</div>", lines)
 

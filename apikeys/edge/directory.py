@@ -68,6 +68,11 @@ class Directory:
         """The present one. A read must learn it before it begins."""
         return self._moment
 
+    @property
+    def proved_at(self) -> float:
+        """When the last proof was begun, on time.monotonic's clock; minus infinity before it."""
+        return self._proved_at
+
     def is_fresh(self, grace_seconds: float = 0) -> bool:
         """Whether every change would have been heard up to BELIEVED_SECONDS ago, and a grace."""
         return monotonic() - self._proved_at <= BELIEVED_SECONDS + grace_seconds

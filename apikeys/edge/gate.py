@@ -1,14 +1,17 @@
 """May this call pass? What the machine door, the guard and forward auth ask, in one place."""
 
+import asyncio
 import logging
+import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
 from typing import NamedTuple
 
+from apikeys.edge.attendance import Attendance
 from apikeys.edge.database import Database, DatabaseAway
 from apikeys.edge.directory import MISSING, Directory
-from apikeys.edge.last_use import LastUse
+from apikeys.edge.facts import Facts, facts_of
 from apikeys.edge.limiter import WINDOW_SECONDS, Limiter, LocalLimiter, Quota
 from apikeys.edge.listener import Listener
 from apikeys.edge.markets import Markets
@@ -17,6 +20,7 @@ from apikeys.edge.settings import EdgeSettings, edge_settings
 from apikeys.edge.shared_limiter import SharedLimiter
 from apikeys.edge.store import Store
 from apikeys.edge.streams import Streams
+from apikeys.edge.usage import Usage
 from apikeys.refusals import ALLOWED, UNAVAILABLE, Verdict, rate_limited
 from apikeys.verdict import (
     Call,
@@ -54,12 +58,14 @@ class _Parts:
 
     settings: EdgeSettings
     database: Database
+    directory: Directory
     store: Store
     listener: Listener | None
     limiter: Limiter
-    last_use: LastUse
     markets: Markets
     streams: Streams
+    usage: Usage
+    attendance: Attendance
 
 
 class Gate:
@@ -95,6 +101,20 @@ class Gate:
         """The open WebSockets of this process."""
         return self._open().streams
 
+    @property
+    def database(self) -> Database:
+        """For what is asked about all processes."""
+        return self._open().database
+
+    @property
+    def process(self) -> uuid.UUID:
+        """What this process is called among the others."""
+        return self._open().attendance.process
+
+    def facts(self) -> Facts:
+        """What this process knows of itself, for the metrics."""
+        return _facts(self._open())
+
     def decide_now(self, call: Call) -> Decision | None:
         """The decision, if it can be had without waiting; None where `decide` must be asked."""
         parts = self._parts or self._open()
@@ -128,6 +148,10 @@ class Gate:
         quota = await parts.limiter.take(record.key_id.int, limit)
         return self._tell_counted(call, record, limit, quota)
 
+    def refuse_after_all(self, call: Call, record: KeyRecord, verdict: Verdict) -> None:
+        """What was let in is refused for a reason beyond the verdict: it is counted as that."""
+        self._open().usage.overrule(call, record, verdict)
+
     async def is_ready(self) -> bool:
         """Whether a key could be checked just now."""
         return await self._open().store.is_ready()
@@ -144,7 +168,7 @@ class Gate:
             if parts.listener:
                 await parts.listener.close()
             await parts.limiter.close()
-            await parts.last_use.close()
+            await asyncio.gather(parts.usage.close(), parts.attendance.close())
             await parts.markets.close()
             await parts.store.close()
             await parts.database.close()
@@ -162,22 +186,27 @@ class Gate:
         markets = Markets(database, directory.is_fresh, grace)
         places = Places(redis_url) if redis_url else None
         streams = Streams(store, markets, directory.is_fresh, places)
-        listener = Listener(settings.database, directory, markets, streams)
+        # What it says while the gate closes must not open it again.
+        attendance = Attendance(database, directory, lambda: _facts(parts), grace)
+        listener = Listener(settings.database, directory, markets, streams, attendance)
         parts = _Parts(
             settings,
             database,
+            directory,
             store,
             listener if settings.directory_keys else None,
             limiter,
-            LastUse(database),
             markets,
             streams,
+            Usage(database),
+            attendance,
         )
         database.open()
         streams.open()
         if parts.listener:
             parts.listener.open()
-        parts.last_use.open()
+        parts.usage.open()
+        parts.attendance.open()
         self._parts = parts
         return parts
 
@@ -204,8 +233,7 @@ class Gate:
         headers: tuple[Header, ...] = (),
     ) -> Decision:
         """Every decision passes here, once."""
-        if record is not None and verdict.is_allowed:
-            self._open().last_use.note(record.key_id, call.address)
+        (self._parts or self._open()).usage.note(call, record, verdict)
         return Decision(verdict, record, headers)
 
     def _complain(self, away: DatabaseAway) -> None:
@@ -219,3 +247,14 @@ class Gate:
 @lru_cache(maxsize=1024)
 def _policy(limit: int) -> Header:
     return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, WINDOW_SECONDS)
+
+
+def _facts(parts: _Parts) -> Facts:
+    return facts_of(
+        usage=parts.usage,
+        directory=parts.directory,
+        lookups=parts.store.lookups,
+        listener_losses=parts.listener.losses if parts.listener else 0,
+        limiter_failures=parts.limiter.failures,
+        streams=len(parts.streams),
+    )

@@ -108,6 +108,8 @@ class Guard:
             record, switched = visit.standing.record, visit.standing.switched
             stream = await streams.admit(visit.call, record, switched)
             refused = TOO_MANY_STREAMS
+            if stream is None:
+                self._gate.refuse_after_all(visit.call, record, refused)
         if stream is None:
             answer = refusal(refused, visit.chosen, visit.request_id)
             await refuse_handshake(answer, scope, receive, send)

@@ -12,6 +12,7 @@ from apikeys.edge.authorize import PATH, ForwardAuth
 from apikeys.edge.calls import Scope
 from apikeys.edge.gate import Gate
 from apikeys.edge.markets_endpoint import answer_markets
+from apikeys.edge.metrics import answer_metrics
 from apikeys.refusals import NOT_FOUND, UNAVAILABLE
 from portal.lib.env import SettingError, env_int
 
@@ -19,7 +20,7 @@ Part = Callable[[Gate, Scope, str], Awaitable[Answer]]  # the string is the requ
 
 # What is answered here beside forward auth, by the beginning of the path. Each part answers
 # whatever is asked below it, unknown paths and methods too.
-PARTS: Mapping[bytes, Part] = {b"/internal/tenants/": answer_markets}
+PARTS: Mapping[bytes, Part] = {b"/internal/tenants/": answer_markets, b"/metrics": answer_metrics}
 
 _log = logging.getLogger(__name__)
 

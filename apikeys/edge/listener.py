@@ -74,6 +74,7 @@ class Listener:
         self._directory = directory
         self._hearers: tuple[Hearer, ...] = (directory, *also)
         self._own_channel = f"portal_probe_{secrets.token_hex(8)}"
+        self.losses = 0  # how often the connection was lost, or could not be made
         self._sent = 0
         self._heard = 0  # the number of the last probe that came back
         self._listening: asyncio.Task[None] | None = None
@@ -94,6 +95,7 @@ class Listener:
             try:
                 await self._listen()
             except Exception as error:  # whatever it is, it must not end the listening
+                self.losses += 1
                 self._complain(error)
             await asyncio.sleep(PAUSE_SECONDS)
 

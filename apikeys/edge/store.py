@@ -6,6 +6,7 @@ from time import monotonic
 
 from apikeys.edge.database import LANES, Database, DatabaseAway
 from apikeys.edge.directory import MISSING, Directory, Missing
+from apikeys.edge.facts import Histogram
 from apikeys.edge.rows import LOOKUP, Row, parse_row
 from apikeys.verdict import KeyRecord
 from portal.lib.crypto import digest
@@ -23,6 +24,7 @@ class Store:
 
     def __init__(self, database: Database, directory: Directory, grace_seconds: float = 0) -> None:
         """grace_seconds: for how long of an outage stale records are preferred to no answer."""
+        self.lookups = Histogram()  # readings, of up to MOST_AT_ONCE secrets each
         self._database = database
         self._directory = directory
         self._grace_seconds = grace_seconds
@@ -111,7 +113,7 @@ class Store:
         """Settle these reads, whatever happens."""
         found: dict[bytes, Row] = {}
         failure: DatabaseAway | None = DatabaseAway("the door was closed")
-        begun = self._directory.moment
+        begun, began_at = self._directory.moment, monotonic()
         try:
             rows = await self._database.ask(LOOKUP, [batch], seconds=PATIENCE_SECONDS)
             found.update(map(parse_row, rows))
@@ -123,5 +125,6 @@ class Store:
         except Exception as error:  # nobody is let in by what could not be read
             failure = DatabaseAway(f"{type(error).__name__}: {error}")
         finally:
+            self.lookups.add(monotonic() - began_at)
             for sha in batch:
                 self._reads.pop(sha).set_result(failure or (begun, found.get(sha)))

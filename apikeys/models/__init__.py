@@ -1,18 +1,36 @@
-"""With what: contracts, API keys and their secrets, and when each was last used; AMQP access."""
+"""With what: contracts, API keys and their secrets, how they are used; AMQP access."""
 
 from apikeys.models.amqp import PROVISIONING, AmqpAccess, AmqpRequest, AmqpState, AmqpStep, Step
 from apikeys.models.contracts import Contract
 from apikeys.models.keys import ApiKey, ApiKeySecret, KeyUse
+from apikeys.models.propagation import (
+    Acknowledgement,
+    Announcement,
+    Canary,
+    DoorProcess,
+    PropagationRun,
+)
+from apikeys.models.usage import KeyCalls, KeyRefusal, Period, SecretUse, UsageWriter
 
 __all__ = [
     "PROVISIONING",
+    "Acknowledgement",
     "AmqpAccess",
     "AmqpRequest",
     "AmqpState",
     "AmqpStep",
+    "Announcement",
     "ApiKey",
     "ApiKeySecret",
+    "Canary",
     "Contract",
+    "DoorProcess",
+    "KeyCalls",
+    "KeyRefusal",
     "KeyUse",
+    "Period",
+    "PropagationRun",
+    "SecretUse",
     "Step",
+    "UsageWriter",
 ]

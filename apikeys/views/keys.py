@@ -5,8 +5,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.access import PortalRequest, role_required
@@ -17,7 +19,9 @@ from apikeys import services
 from apikeys.forms import ConfirmForm, EditKeyForm, NewKeyForm
 from apikeys.models import ApiKey, Contract, KeyUse
 from apikeys.networks import covers
+from apikeys.propagation import await_effect, effect_of
 from apikeys.services import KEY_ROLES, FormAlreadySent, IssuedKey, OutOfDate, TooManyKeys
+from apikeys.usage import SPANS, chart_of, last_refusals, with_retired_use
 from portal.lib.http import answers
 
 
@@ -39,13 +43,17 @@ def key_list(request: PortalRequest) -> HttpResponse:
 def key_detail(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
     """One key: what it may do, from where, and what happened to it."""
     contract = get_object_or_404(Contract, tenant=request.tenant)
-    key = _key(request, key_id)
+    key = get_object_or_404(with_retired_use(_keys(request)), pk=key_id)
     context = {
         "key": key,
         "contract": contract,
         "scopes": key.granted_scopes(contract),
         "events": AuditEvent.objects.about(key.pk)[:50],
         "may_change": _may_change(request),
+        "chart": chart_of(key, SPANS.get(request.GET.get("chart", ""), SPANS["hour"])),
+        "refusals": last_refusals(key),
+        # Asked by pages that could not wait for it: else it is a question that nobody has.
+        "effect": effect_of("key", key.pk, key.version) if "effect" in request.GET else None,
     }
     return render(request, "apikeys/key_detail.html", context)
 
@@ -100,10 +108,9 @@ def key_edit(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
             )
         except OutOfDate as late:
             return _conflict(request, "out_of_date", key, late.event)
-        messages.success(request, _("Saved."))
         for warning in _allowlist_warnings(request, edited, _use(key)):
             messages.warning(request, warning)
-        return redirect("apikeys:key_detail", key_id)
+        return _done(request, _("Saved."), edited, "apikeys:key_detail", key_id)
     context = {"form": form, "key": key, "your_address": Origin.of(request).address}
     return render(request, "apikeys/key_edit.html", context)
 
@@ -147,15 +154,35 @@ def _confirmed(request: PortalRequest, key_id: uuid.UUID, template: str, act: An
         return _conflict(request, reason, key, late.event)
     if isinstance(done, IssuedKey):
         return _secret_page(request, done, rotated=key)
-    messages.success(
-        request, _("“%(label)s” is revoked. No call gets in with it.") % {"label": key.label}
-    )
-    return redirect("apikeys:key_list")
+    label = {"label": key.label}
+    said = _("“%(label)s” is revoked. No call gets in with it.") % label
+    not_yet = _("“%(label)s” is revoked.") % label
+    return _done(request, said, done, "apikeys:key_list", not_yet=not_yet)
 
 
 def _key(request: PortalRequest, key_id: uuid.UUID) -> ApiKey:
     """The tenant's own key; a stranger's is as unknown as one that never was."""
-    return get_object_or_404(ApiKey.objects.for_tenant(request.tenant).for_display(), pk=key_id)
+    return get_object_or_404(_keys(request), pk=key_id)
+
+
+def _keys(request: PortalRequest) -> QuerySet[ApiKey]:
+    return ApiKey.objects.for_tenant(request.tenant).for_display()
+
+
+def _done(
+    request: PortalRequest, said: str, key: ApiKey, *then: Any, not_yet: str = ""
+) -> HttpResponse:
+    """What was done, in how many processes it is in effect, and the way on.
+
+    Where it is not in effect everywhere within a second, to the page that can be asked again.
+    not_yet: what is said then, if it is less.
+    """
+    effect = await_effect("key", key.pk, key.version)
+    if effect and not effect.is_everywhere:
+        messages.success(request, f"{not_yet or said} {effect.sentence}")
+        return redirect(reverse("apikeys:key_detail", args=[key.pk]) + "?effect=1")
+    messages.success(request, f"{said} {effect.sentence}".strip() if effect else said)
+    return redirect(*then)
 
 
 def _may_change(request: PortalRequest) -> bool:
@@ -167,12 +194,13 @@ def _secret_page(
 ) -> HttpResponse:
     """The secret, once: in this answer and in nothing that is kept.
 
-    It asks the database nothing: a failure now would lose a secret that is in force already.
+    It needs nothing of the database: a failure now would lose a secret that is in force already.
     """
     context = {
         "key": issued.key,
         "secret": issued.secret,
         "is_rotation": rotated is not None,
+        "effect": await_effect("key", issued.key.pk, issued.key.version) if rotated else None,
         "curl": _curl(issued.secret, "/v1/whoami"),
         "matches_curls": [
             _curl(issued.secret, f"/{sport}/v1/matches")

@@ -22,6 +22,7 @@ from tests.browser import (  # noqa: F401 - each adds its scenes
     scenes_own,
     scenes_staff,
     scenes_team,
+    scenes_usage,
 )
 from tests.browser.conftest import OpenPage
 from tests.browser.live import Portal

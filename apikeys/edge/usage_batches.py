@@ -1,0 +1,243 @@
+"""What was counted, in the form in which Postgres gets it, a bounded number of keys at a time."""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from apikeys.refusals import Verdict
+from apikeys.verdict import Call
+from portal.lib.address import Address
+from portal.lib.redact import redacted
+
+BATCH = 250  # tallies in a statement, so that none takes long, here (milliseconds) or there
+MOST_REFUSALS = 20  # reasons and addresses that are kept for a key
+METHOD_LENGTH, PATH_LENGTH, DETAIL_LENGTH = 16, 200, 400
+
+Seen = tuple[float, Address | None, int]  # when last, from where, how often
+Retired = dict[int, Seen]  # by the id of the secret
+
+
+@dataclass(slots=True)
+class Refusal:
+    """The last one of a key for one reason and from one address, and how many there were."""
+
+    at: float
+    method: str
+    path: bytes
+    detail: str
+    calls: int
+
+    def joined(self, other: "Refusal") -> "Refusal":
+        """The later of both, for the calls of both."""
+        later = max(self, other, key=lambda each: each.at)
+        return replace(later, calls=self.calls + other.calls)
+
+
+@dataclass(slots=True)
+class Tally:
+    """The calls of one key within a minute. used_at: when it was last let in; 0 for never."""
+
+    allowed: int = 0
+    used_at: float = 0.0
+    address: Address | None = None
+    refused: Counter[str] = field(default_factory=Counter)
+    refusals: dict[tuple[str, Address | None], Refusal] = field(default_factory=dict)
+
+    def refuse(self, call: Call, verdict: Verdict, now: float, most_reasons: int) -> None:
+        """Count a refusal; note what it was about unless there are too many different ones."""
+        self.refused[verdict.code] += 1
+        why = (verdict.code, call.address)
+        known = self.refusals.get(why)
+        if known or len(self.refusals) < most_reasons:
+            calls = known.calls + 1 if known else 1
+            self.refusals[why] = Refusal(now, call.method, call.path, verdict.detail, calls)
+
+
+Minutes = dict[int, dict[uuid.UUID, Tally]]  # by the second that the minute begins with
+
+# In one statement and so in one snapshot: either all of a batch is written or nothing. Rows are
+# locked in the order of their keys, so that processes wait for each other and not in a circle. A
+# key or secret that is gone is left out.
+WRITE = """
+WITH mine AS (
+    INSERT INTO apikeys_usagewriter AS known (process, batch, written_at)
+    VALUES (%s, %s, now())
+    ON CONFLICT (process) DO UPDATE SET batch = excluded.batch, written_at = excluded.written_at
+    WHERE known.batch < excluded.batch
+    RETURNING batch
+), given AS MATERIALIZED (
+    SELECT sent.* FROM mine, (VALUES (%s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb))
+    AS sent (calls, uses, refusals, retired)
+), keys AS MATERIALIZED (
+    SELECT key.id FROM apikeys_apikey AS key
+    WHERE key.id IN (
+        SELECT (noted ->> 'key')::uuid FROM given, jsonb_array_elements(given.calls) AS noted
+    )
+    ORDER BY key.id FOR KEY SHARE
+), secrets AS MATERIALIZED (
+    SELECT secret.id, to_timestamp(noted.at) AS at, noted.address, noted.calls
+    FROM given, jsonb_to_recordset(given.retired)
+    AS noted (secret bigint, at float, address inet, calls bigint)
+    JOIN apikeys_apikeysecret AS secret ON secret.id = noted.secret
+    ORDER BY secret.id FOR KEY SHARE OF secret
+), counted AS (
+    INSERT INTO apikeys_keycalls AS known (key_id, period, start, outcome, calls)
+    SELECT keys.id, 'minute', to_timestamp(noted.start), noted.outcome, noted.calls
+    FROM given, jsonb_to_recordset(given.calls)
+    AS noted (key uuid, start float, outcome text, calls bigint)
+    JOIN keys ON keys.id = noted.key ORDER BY noted.key, noted.start, noted.outcome
+    ON CONFLICT (key_id, period, start, outcome)
+    DO UPDATE SET calls = known.calls + excluded.calls
+), used AS (
+    INSERT INTO apikeys_keyuse AS known (key_id, last_used_at, last_address)
+    SELECT keys.id, to_timestamp(noted.at), noted.address FROM given, jsonb_to_recordset(given.uses)
+    AS noted (key uuid, at float, address inet)
+    JOIN keys ON keys.id = noted.key ORDER BY noted.key
+    ON CONFLICT (key_id) DO UPDATE
+    SET last_used_at = excluded.last_used_at, last_address = excluded.last_address
+    WHERE known.last_used_at < excluded.last_used_at
+), refused AS (
+    INSERT INTO apikeys_keyrefusal AS known
+        (key_id, outcome, address, at, method, path, detail, calls)
+    SELECT keys.id, noted.outcome, noted.address,
+           to_timestamp(noted.at), noted.method, noted.path, noted.detail, noted.calls
+    FROM given, jsonb_to_recordset(given.refusals) AS noted (
+        key uuid, outcome text, address text, at float,
+        method text, path text, detail text, calls bigint
+    )
+    JOIN keys ON keys.id = noted.key ORDER BY noted.key, noted.outcome, noted.address
+    ON CONFLICT (key_id, outcome, address) DO UPDATE
+    SET at = greatest(known.at, excluded.at), method = excluded.method, path = excluded.path,
+        detail = excluded.detail, calls = known.calls + excluded.calls
+), retired AS (
+    INSERT INTO apikeys_secretuse AS known (secret_id, last_used_at, last_address, calls)
+    SELECT id, at, address, calls FROM secrets ORDER BY id
+    ON CONFLICT (secret_id) DO UPDATE
+    SET calls = known.calls + excluded.calls,
+        last_used_at = greatest(known.last_used_at, excluded.last_used_at),
+        last_address = CASE WHEN known.last_used_at < excluded.last_used_at
+            THEN excluded.last_address ELSE known.last_address END
+)
+SELECT batch FROM mine
+"""
+
+# A statement of its own: it has to see what the one above has written.
+_TRIM = """
+DELETE FROM apikeys_keyrefusal WHERE id IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER (PARTITION BY key_id ORDER BY at DESC, id DESC) AS place
+        FROM apikeys_keyrefusal WHERE key_id = ANY(%s)
+    ) AS kept WHERE place > %s
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one statement writes. parameters: calls, uses, refusals, retired secrets, as JSON."""
+
+    parameters: tuple[str, str, str, str]
+    refused_keys: list[uuid.UUID]
+    tallies: int
+
+
+def batches(minutes: Minutes, retired: Retired) -> Iterator[Batch]:
+    """All that was counted, in batches that are made when they are asked for.
+
+    What is about retired secrets is in the first of them.
+    """
+    tallies = (
+        (start, key_id, tally)
+        for start, of_keys in minutes.items()
+        for key_id, tally in of_keys.items()
+    )
+    while some := list(islice(tallies, BATCH)):
+        yield _batch(some, retired)
+        retired = {}
+
+
+def trim(batch: Batch) -> tuple[str, list[object]]:
+    """A statement, and its parameters, that leaves each of these keys its latest refusals."""
+    return _TRIM, [batch.refused_keys, MOST_REFUSALS]
+
+
+_Counted = tuple[int, uuid.UUID, Tally]
+_Why = tuple[uuid.UUID, str, Address | None]  # the key, the code, from where
+
+
+def _batch(counted: list[_Counted], retired: Retired) -> Batch:
+    refusals = _refusals(counted)
+    rows = (
+        list(_calls(counted)),
+        _uses(counted),
+        [_refusal(why, refusal) for why, refusal in refusals.items()],
+        [_retired(secret_id, seen) for secret_id, seen in retired.items()],
+    )
+    calls, uses, refused, secrets = map(json.dumps, rows)
+    keys = {key_id for key_id, _, _ in refusals}
+    return Batch((calls, uses, refused, secrets), list(keys), len(counted))
+
+
+def _calls(counted: list[_Counted]) -> Iterator[dict[str, Any]]:
+    for start, key_id, tally in counted:
+        outcomes = {"allowed": tally.allowed, **tally.refused}
+        for outcome, calls in outcomes.items():
+            if calls:
+                yield {"key": key_id.hex, "start": start, "outcome": outcome, "calls": calls}
+
+
+def _uses(counted: list[_Counted]) -> list[dict[str, Any]]:
+    """The last one of each key: a key may be there with several minutes."""
+    last: dict[uuid.UUID, Tally] = {}
+    for _, key_id, tally in counted:
+        if tally.used_at and (key_id not in last or last[key_id].used_at < tally.used_at):
+            last[key_id] = tally
+    return [
+        {"key": key_id.hex, "at": tally.used_at, "address": _text(tally.address)}
+        for key_id, tally in last.items()
+    ]
+
+
+def _refusals(counted: list[_Counted]) -> dict[_Why, Refusal]:
+    """Of the same reason and address, in several minutes, the last; with the calls of all."""
+    found: dict[_Why, Refusal] = {}
+    for _, key_id, tally in counted:
+        for (outcome, address), refusal in tally.refusals.items():
+            why = (key_id, outcome, address)
+            found[why] = found[why].joined(refusal) if why in found else refusal
+    return found
+
+
+def _refusal(why: _Why, refusal: Refusal) -> dict[str, Any]:
+    key_id, outcome, address = why
+    path = refusal.path.decode("ascii", "backslashreplace")
+    return {
+        "key": key_id.hex,
+        "outcome": outcome,
+        "address": _text(address) or "",
+        "at": refusal.at,
+        "method": _printable(refusal.method)[:METHOD_LENGTH],
+        "path": _printable(redacted(path))[:PATH_LENGTH],
+        "detail": _printable(refusal.detail)[:DETAIL_LENGTH],
+        "calls": refusal.calls,
+    }
+
+
+def _retired(secret_id: int, seen: Seen) -> dict[str, Any]:
+    at, address, calls = seen
+    return {"secret": secret_id, "at": at, "address": _text(address), "calls": calls}
+
+
+def _text(address: Address | None) -> str | None:
+    return str(address) if address else None
+
+
+def _printable(text: str) -> str:
+    """Without control characters, NUL among them, which no text in Postgres holds."""
+    if text.isprintable():
+        return text
+    return "".join(char for char in text if char.isprintable())

@@ -1,0 +1,94 @@
+"""How keys are used: calls by outcome, the last refusals, retired secrets that are still in use.
+
+The machine door writes all of it, a few seconds behind (`apikeys.edge.usage`); pages only read.
+"""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from apikeys.models.keys import ApiKey, ApiKeySecret
+
+
+class Period(models.TextChoices):
+    """How long a span of `KeyCalls` is."""
+
+    MINUTE = "minute", _("minute")
+    HOUR = "hour", _("hour")
+    DAY = "day", _("day")
+
+
+class KeyCalls(models.Model):
+    """How many calls of a key had one outcome, in the minute (hour, day) that begins at `start`.
+
+    outcome: `allowed`, or the code of the refusal.
+    """
+
+    pk = models.CompositePrimaryKey("key", "period", "start", "outcome")
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="calls", db_index=False)
+    period = models.CharField(max_length=6, choices=Period)
+    start = models.DateTimeField()
+    outcome = models.CharField(max_length=32)
+    calls = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["period", "start"], name="calls_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} {self.outcome} in the {self.period} from {self.start}"
+
+
+class KeyRefusal(models.Model):
+    """The last refusal of a key for one reason from one address, and how many there were.
+
+    Of each key the latest few are kept. path: as it came, without the query, cut off.
+    """
+
+    key = models.ForeignKey(
+        ApiKey, on_delete=models.CASCADE, related_name="refusals", db_index=False
+    )
+    outcome = models.CharField(max_length=32)
+    address = models.CharField(max_length=45, blank=True)  # empty: it could not be read
+    at = models.DateTimeField()
+    method = models.CharField(max_length=16)
+    path = models.CharField(max_length=200)
+    detail = models.CharField(max_length=400)
+    calls = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key", "outcome", "address"], name="one_refusal_per_reason_and_address"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} at {self.at}"
+
+
+class SecretUse(models.Model):
+    """When and from where a secret was last sent after it had been retired."""
+
+    secret = models.OneToOneField(
+        ApiKeySecret,
+        primary_key=True,
+        on_delete=models.CASCADE,
+        related_name="use",
+        db_constraint=False,  # secrets can be emptied by hand, and this is no reason not to
+    )
+    last_used_at = models.DateTimeField()
+    last_address = models.GenericIPAddressField(null=True)
+    calls = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.secret_id} at {self.last_used_at}"
+
+
+class UsageWriter(models.Model):
+    """The last batch of usage that a process has written: one sent twice is counted once."""
+
+    process = models.UUIDField(primary_key=True)
+    batch = models.BigIntegerField()
+    written_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.process} wrote {self.batch}"

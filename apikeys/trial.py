@@ -1,0 +1,42 @@
+"""**Test this key**: what would become of a call, by the verdict that the machine door makes."""
+
+from django.db import connection
+from django.db.models import F
+
+from apikeys.edge.rows import LOOKUP, parse_row
+from apikeys.models import ApiKey
+from apikeys.refusals import Verdict
+from apikeys.verdict import Call, KeyRecord, judge
+from portal.lib.address import Address
+
+# Nobody here knows the secret, and the verdict looks at no more of it than its form.
+_STAND_IN = "vbk_" + 24 * "0"
+
+
+def try_call(
+    key: ApiKey, *, address: Address | None, method: str, path: str, wants_stream: bool
+) -> Verdict:
+    """The verdict on such a call with the key's newest secret, as things are in Postgres now.
+
+    Nothing is counted: neither against the limit, which it leaves out, nor as a use.
+    """
+    call = Call(
+        keys=[_STAND_IN],
+        address=address,
+        method=method,
+        path=path.encode("utf-8", "surrogatepass"),
+        wants_stream=wants_stream,
+    )
+    return judge(call, record_of(key))
+
+
+def record_of(key: ApiKey) -> KeyRecord | None:
+    """What the machine door would read about the key's newest secret; None if it has none."""
+    newest = key.secrets.order_by(F("retired_at").desc(nulls_first=True))
+    sha = newest.values_list("sha256", flat=True).first()
+    if sha is None:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(LOOKUP, [[bytes(sha)]])
+        found = cursor.fetchone()
+    return parse_row(found)[1].record()

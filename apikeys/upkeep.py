@@ -1,0 +1,72 @@
+"""What is done now and then about the use of keys and about propagation: see `apikeys.tasks`."""
+
+import datetime as dt
+
+from django.db import connection
+
+from apikeys.models import (
+    Announcement,
+    Canary,
+    DoorProcess,
+    KeyCalls,
+    Period,
+    PropagationRun,
+    UsageWriter,
+)
+from apikeys.propagation import Effect, await_effect
+from portal.lib import clock
+
+CANARY_SECONDS = 3  # then it is late, and that is what is recorded
+ANNOUNCEMENTS_KEPT = dt.timedelta(hours=1)
+RUNS_KEPT = dt.timedelta(days=7)
+MINUTES_KEPT = dt.timedelta(days=7)
+WRITERS_KEPT = dt.timedelta(days=7)  # none comes back after that with what it had not written
+
+_CHANGE_CANARY = """
+UPDATE apikeys_canary SET changed_at = clock_timestamp() RETURNING id, version
+"""
+_FORGET_ACKNOWLEDGEMENTS = """
+DELETE FROM apikeys_acknowledgement AS said
+WHERE NOT EXISTS (
+    SELECT FROM apikeys_announcement AS change
+    WHERE change.kind = said.kind AND change.name = said.name
+) OR NOT EXISTS (SELECT FROM apikeys_doorprocess AS process WHERE process.id = said.process)
+"""
+
+
+def measure_propagation() -> Effect | None:
+    """Change the canary, and record how long it took until every process had heard of it.
+
+    None where no process is there to hear.
+    """
+    Canary.objects.get_or_create(is_only=True, defaults={"changed_at": clock.now()})
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGE_CANARY)
+        name, version = cursor.fetchone()
+    effect = await_effect("key", name, version, seconds=CANARY_SECONDS)
+    if effect is None or not effect.processes:
+        return None
+    PropagationRun.objects.create(
+        at=clock.now(),
+        processes=effect.processes,
+        reached=effect.reached,
+        seconds=effect.seconds if effect.is_everywhere else None,
+    )
+    return effect
+
+
+def forget_propagation() -> None:
+    """Announcements that nobody asks about any more, and the traces of processes that are gone."""
+    now = clock.now()
+    Announcement.objects.filter(at__lt=now - ANNOUNCEMENTS_KEPT).delete()
+    DoorProcess.objects.filter(counted_until__lt=now - ANNOUNCEMENTS_KEPT).delete()
+    PropagationRun.objects.filter(at__lt=now - RUNS_KEPT).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET_ACKNOWLEDGEMENTS)
+
+
+def forget_usage() -> None:
+    """Calls by the minute after a week; writers that have not written for as long."""
+    now = clock.now()
+    KeyCalls.objects.filter(period=Period.MINUTE, start__lt=now - MINUTES_KEPT).delete()
+    UsageWriter.objects.filter(written_at__lt=now - WRITERS_KEPT).delete()

@@ -1,0 +1,105 @@
+"""What pages say after a change: in how many processes it is in effect, and after how long."""
+
+import pytest
+from django.db import connections
+
+from accounts.models import Tenant, User
+from accounts.origin import COMMAND_LINE
+from apikeys import propagation
+from apikeys.models import DoorProcess
+from markets.services.choices import set_default
+from tests.conftest import MakeKey, signed_in
+from tests.effect import a_process, aside, with_doors
+from tests.pages import text
+
+
+@pytest.fixture
+def acme(committed_db: None, acme: Tenant) -> Tenant:
+    """Acme, committed: doors have connections of their own."""
+    return acme
+
+
+def test_the_page_after_an_act_says_how_far_it_has_come(
+    acme: Tenant, dave: User, make_key: MakeKey
+) -> None:
+    """After an edit, a rotation and a revocation."""
+    key, _ = make_key(acme)
+
+    def act() -> None:
+        client = signed_in(dave)
+        path = f"/client/api-access/{key.pk}"
+        said = "In effect in 1 of 1 processes after 0."
+        for what, form in (
+            ("edit", {"label": "Pricing", "allowlist": "203.0.113.7"}),
+            ("rotate", {}),
+            ("revoke", {}),
+        ):
+            key.refresh_from_db()
+            answer = client.post(f"{path}/{what}", {**form, "version": key.version}, follow=True)
+            assert answer.status_code == 200 and said in text(answer), what
+
+    with_doors(1, lambda: aside(act))
+
+
+def test_where_it_is_not_everywhere_within_a_second_the_page_says_so_and_can_be_asked_again(
+    acme: Tenant, dave: User, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an edit and a revocation on the key's page; with the secret the way there."""
+    monkeypatch.setattr(propagation, "WAIT_SECONDS", 0.05)
+    a_process()
+    key, _ = make_key(acme)
+    client = signed_in(dave)
+    path = f"/client/api-access/{key.pk}"
+    for what, form in (
+        ("edit", {"label": "Pricing", "allowlist": "203.0.113.7"}),
+        ("rotate", {}),
+        ("revoke", {}),
+    ):
+        key.refresh_from_db()
+        answer = client.post(f"{path}/{what}", {**form, "version": key.version}, follow=True)
+        page = text(answer)
+        assert "Not yet everywhere: in effect in 0 of 1 processes." in page, what
+        assert "?effect=1" in answer.content.decode() and "Look again" in page
+    DoorProcess.objects.all().delete()
+    assert "Not yet everywhere" not in text(client.get(f"{path}?effect=1"))
+
+
+def test_the_page_of_markets_says_it_too(acme: Tenant, tina: User) -> None:
+    """After what was applied there: revisions are announced like everything else."""
+
+    def act() -> None:
+        by = {"actor": tina, "origin": COMMAND_LINE, "tenant": acme}
+        set_default(revision=0, default_on=False, keep_overrides=True, **by)
+        page = text(signed_in(tina).get("/client/markets?applied=1"))
+        assert "In effect in 1 of 1 processes after 0." in page
+
+    with_doors(1, lambda: aside(act))
+
+
+def test_a_page_comes_even_if_nobody_can_be_asked(
+    acme: Tenant, dave: User, make_key: MakeKey
+) -> None:
+    """A new secret is in force already: it must be shown."""
+    key, _ = make_key(acme)
+    key.refresh_from_db()
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("ALTER TABLE apikeys_acknowledgement RENAME TO away")
+    try:
+        path = f"/client/api-access/{key.pk}/rotate"
+        answer = signed_in(dave).post(path, {"version": key.version})
+        assert answer.status_code == 200 and "vbk_" in answer.content.decode()
+    finally:
+        with connections["owner"].cursor() as cursor:
+            cursor.execute("ALTER TABLE away RENAME TO apikeys_acknowledgement")
+
+
+def test_staff_are_told_how_far_a_contract_has_come(acme: Tenant, sam: User) -> None:
+    form = {"scopes": acme.contract.scopes, "sports": ["cs2"], "limit_rpm": 7}  # type: ignore[attr-defined]
+    form |= {"max_keys": 1, "max_streams": 1}
+
+    def act() -> None:
+        client = signed_in(sam, has_second_factor=True)
+        answer = client.post(f"/staff/apikeys/contract/{acme.pk}/change/", form, follow=True)
+        assert "In effect in 1 of 1 processes after 0." in text(answer)
+
+    with_doors(1, lambda: aside(act))

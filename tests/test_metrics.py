@@ -1,0 +1,166 @@
+"""`/metrics`: what Prometheus is told, on the internal listener and nowhere else."""
+
+import asyncio
+import re
+
+import pytest
+from django.db import connections
+
+from accounts.models import Tenant
+from apikeys.edge import store
+from apikeys.edge.app import Door
+from apikeys.edge.gate import Gate
+from apikeys.edge.internal import Internal
+from apikeys.edge.metrics import answer_metrics, render
+from apikeys.upkeep import measure_propagation
+from tests.conftest import MakeKey
+from tests.door import Ask, opened, rename_table, run
+
+LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="[^"\\\n]*",?)*)\})? (\S+)')
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def acme(committed_db: None, acme: Tenant) -> Tenant:
+    """Acme, committed: doors have connections of their own."""
+    return acme
+
+
+def parsed(text: str) -> Samples:
+    """By name and labels. Each line is one that Prometheus can read; names have help and type."""
+    samples: Samples = {}
+    described = set(re.findall(r"^# HELP (\w+) \S", text, re.MULTILINE))
+    typed = dict(re.findall(r"^# TYPE (\w+) (counter|gauge|histogram)$", text, re.MULTILINE))
+    assert described == set(typed) and text.endswith("\n")
+    for line in text.splitlines():
+        if not line.startswith("# "):
+            found = LINE.fullmatch(line)
+            assert found, line
+            name, labels, value = found.groups()
+            assert name in typed or re.sub("_(bucket|sum|count)$", "", name) in typed
+            named = frozenset(re.findall(r'(\w+)="([^"]*)"', labels or ""))
+            assert (name, named) not in samples
+            samples[name, named] = float(value)
+    return samples
+
+
+async def scrape(gate: Gate) -> Samples:
+    """What a process answers."""
+    answer = await answer_metrics(gate, {"method": "GET", "raw_path": b"/metrics"}, "an id")
+    assert answer.status == 200
+    assert dict(answer.headers)[b"content-type"].startswith(b"text/plain; version=0.0.4")
+    return parsed(answer.body.decode())
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    """The sum over all processes."""
+    return sum(
+        value for (of, named), value in samples.items() if of == name and labels.items() <= named
+    )
+
+
+def test_calls_are_told_by_outcome_for_every_process(
+    acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process answers for all of them; what others did comes in within a second or so."""
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    _, secret = make_key(acme)
+
+    async def use(ask: Ask) -> None:
+        for _ in range(3):
+            await ask(secret)
+        await ask()
+        await ask("vbk_ABCDEFGHIJKLMNOPQRSTUVWX")
+        await ask(secret, path="/v1/nothing")
+
+    async def work() -> None:
+        one, other = Gate(), Gate()
+        async with opened(Door(gate=one)) as ask, opened(Door(gate=other)) as ask_other:
+            await use(ask)
+            await use(ask_other)
+            async with asyncio.timeout(20):
+                while total(found := await scrape(one), "portal_calls_total") < 12:
+                    await asyncio.sleep(0.05)
+            outcomes = {"allowed": 6, "key_missing": 2, "key_invalid": 2, "not_found": 2}
+            for outcome, calls in outcomes.items():
+                assert total(found, "portal_calls_total", outcome=outcome) == calls
+            me = one.process.hex[:12]
+            assert total(found, "portal_calls_total", process=me) == 6
+            assert total(found, "portal_directory_keys", process=me) == 1
+            assert total(found, "portal_directory_age_seconds", process=me) < 5
+            assert total(found, "portal_lookup_seconds_count", process=me) == 2
+            assert total(found, "portal_lookup_seconds_bucket", process=me, le="+Inf") == 2
+            for name in ("portal_limiter_failures_total", "portal_streams_open"):
+                assert total(found, name) == 0
+            assert total(found, "portal_usage_lost_total") == 0
+            assert total(found, "portal_database_up") == 1
+            words = " ".join(str(key) for key in found)
+            assert str(acme.pk) not in words and "acme" not in words and secret not in words
+
+    run(work)
+
+
+def test_propagation_is_told(acme: Tenant) -> None:
+    """The last change's and the canary's."""
+
+    def change() -> None:
+        try:
+            Tenant.objects.filter(pk=acme.pk).update(name="Renamed")
+            effect = measure_propagation()
+            assert effect and effect.is_everywhere
+        finally:
+            connections.close_all()
+
+    async def work() -> None:
+        gate = Gate()
+        async with opened(Door(gate=gate)):
+            async with asyncio.timeout(20):
+                while total(await scrape(gate), "portal_directory_age_seconds") == 0:
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.5)
+            await asyncio.to_thread(change)
+            found = await scrape(gate)
+        assert total(found, "portal_canary_processes") == 1 == total(found, "portal_canary_reached")
+        assert 0 < total(found, "portal_canary_seconds") < 3
+        assert 0 <= total(found, "portal_canary_age_seconds") < 20
+        assert 0 < total(found, "portal_change_seconds") < 20
+
+    run(work)
+
+
+def test_without_postgres_a_process_still_tells_of_itself(acme: Tenant) -> None:
+    """And that it could not ask."""
+
+    async def work() -> None:
+        gate = Gate()
+        async with opened(Door(gate=gate)) as ask:
+            await ask()
+            rename_table("apikeys_doorprocess", "away")
+            try:
+                found = await scrape(gate)
+            finally:
+                rename_table("away", "apikeys_doorprocess")
+        assert total(found, "portal_database_up") == 0
+        assert total(found, "portal_calls_total", outcome="key_missing") == 1
+
+    run(work)
+
+
+def test_it_is_on_the_internal_listener_and_not_on_the_public_port(acme: Tenant) -> None:
+    async def work() -> None:
+        async with opened(Door()) as ask:
+            for path in ("/metrics", "/v1/metrics", "/internal/metrics"):
+                answer = await ask(path=path)
+                assert answer.status == 401 and b"portal_" not in answer.body
+        async with opened(Internal()) as ask:  # type: ignore[arg-type] # lives as a door does
+            answer = await ask(path="/metrics")
+            assert answer.status == 200 and b"portal_calls_total" in answer.body
+            assert (await ask(path="/metrics", method="POST")).status == 405
+            assert (await ask(path="/metrics/x")).status == 404
+
+    run(work)
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    text = render([("portal_x", "gauge", "What it is.", [("", {}, None), ("", {"a": "b"}, 1.5)])])
+    assert text == '# HELP portal_x What it is.\n# TYPE portal_x gauge\nportal_x{a="b"} 1.5\n'
