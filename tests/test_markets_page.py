@@ -69,7 +69,7 @@ def test_what_is_kept_of_a_page_is_of_that_tenant_role_and_language(
             assert shown_codes(page.html) == [code] and "57 of 58 are on" in page.text
             assert page.checked[f"choice-{code}"] == ["off"]
         assert Page(signed_in(victor).get(f"{MARKETS}?state=off")).checked == {}
-        User.objects.filter(pk=tina.pk).update(language="ru")
+    User.objects.filter(pk=tina.pk).update(language="ru")
     assert "Эйс в раунде" in text(traders[tina.pk].get(f"{MARKETS}?state=off"))
     switch(acme, tina, ace="default")
     assert shown_codes(traders[tina.pk].get(f"{MARKETS}?state=off").content.decode()) == []

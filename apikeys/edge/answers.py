@@ -2,20 +2,25 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from apikeys.edge.formats import Format, Value, render
 from apikeys.refusals import Verdict
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+_ALWAYS = (
+    (b"cache-control", b"no-store"),
+    (b"vary", b"Accept"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
 IDS_DRAWN = 256  # at once: one question to the system for all of them
 _ids: list[str] = []
 os.register_at_fork(after_in_child=_ids.clear)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What is sent; on HEAD without the body, but with its length."""
 
     status: int
@@ -74,10 +79,8 @@ def _answer(
 ) -> Answer:
     headers = [
         (b"content-type", content_type),
-        (b"content-length", str(len(body)).encode("ascii")),
-        (b"cache-control", b"no-store"),
-        (b"vary", b"Accept"),
-        (b"x-content-type-options", b"nosniff"),
+        (b"content-length", b"%d" % len(body)),
+        *_ALWAYS,
         (b"x-request-id", request_id.encode("ascii")),
         *more,
     ]

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from apikeys.edge.answers import Answer, new_request_id, plain, refusal, rendered
-from apikeys.edge.calls import Scope, read_call
+from apikeys.edge.calls import Reading, Scope, read_call
 from apikeys.edge.formats import Format
-from apikeys.edge.gate import Gate
+from apikeys.edge.gate import Decision, Gate
 from apikeys.edge.handshakes import refuse_handshake
 from apikeys.edge.openapi import PATH as OPENAPI
 from apikeys.edge.openapi import tell_openapi
@@ -51,8 +51,10 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
         if scope["type"] == "http":
-            answer = await self._answer(scope)
-            await _send(answer, send, is_head=scope["method"] == "HEAD")
+            status, headers, body = await self._answer(scope)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            body = b"" if scope["method"] == "HEAD" else body
+            await send({"type": "http.response.body", "body": body})
         elif scope["type"] == "websocket":
             await refuse_handshake(await self._answer(scope), scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -65,11 +67,16 @@ class Door:
     async def _answer(self, scope: Scope) -> Answer:
         request_id = new_request_id()
         try:
-            if scope["raw_path"] in HEALTH and scope.get("method") in ("GET", "HEAD"):
-                return await self._tell_health(scope["raw_path"], request_id)
-            if scope["raw_path"] == OPENAPI and scope["type"] == "http":
+            path = scope["raw_path"]
+            if path in HEALTH and scope.get("method") in ("GET", "HEAD"):
+                return await self._tell_health(path, request_id)
+            if path == OPENAPI and scope["type"] == "http":
                 return tell_openapi(scope["method"], request_id)
-            return await self._judge(scope, request_id)
+            reading = read_call(scope, self._gate.trusted_proxies)
+            decision = self._gate.decide_now(reading.call)
+            if decision is None:
+                decision = await self._gate.decide(reading.call)
+            return _tell(reading, decision, request_id)
         except Exception:  # whatever it is, nobody gets in by it
             _log.exception("The machine door failed on request %s", request_id)
             return refusal(UNAVAILABLE, Format.JSON, request_id)
@@ -78,19 +85,6 @@ class Door:
         if path == b"/readyz" and not await self._gate.is_ready():
             return plain(503, "unavailable", request_id)
         return plain(200, "ok", request_id)
-
-    async def _judge(self, scope: Scope, request_id: str) -> Answer:
-        reading = read_call(scope, self._gate.trusted_proxies)
-        decision = self._gate.decide_now(reading.call)
-        if decision is None:
-            decision = await self._gate.decide(reading.call)
-        if decision.record is None or not decision.verdict.is_allowed:
-            return refusal(decision.verdict, reading.chosen, request_id, decision.headers)
-        handler = HANDLERS.get(reading.call.path)
-        if handler is None:
-            return refusal(NOT_FOUND, reading.chosen, request_id, decision.headers)
-        chosen = reading.chosen or Format.JSON
-        return rendered(handler(decision.record, chosen), chosen, request_id, decision.headers)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -109,16 +103,22 @@ class Door:
                 return
 
 
+def _tell(reading: Reading, decision: Decision, request_id: str) -> Answer:
+    verdict, record, headers = decision
+    if record is None or not verdict.is_allowed:
+        return refusal(verdict, reading.chosen, request_id, headers)
+    handler = HANDLERS.get(reading.call.path)
+    if handler is None:
+        return refusal(NOT_FOUND, reading.chosen, request_id, headers)
+    chosen = reading.chosen or Format.JSON
+    return rendered(handler(record, chosen), chosen, request_id, headers)
+
+
 def _set_up_logging() -> None:
     """For a door alone: beside the pages their settings have done it, and this changes nothing."""
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter())
     logging.basicConfig(handlers=[handler])
-
-
-async def _send(answer: Answer, send: Send, *, is_head: bool) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    await send({"type": "http.response.body", "body": b"" if is_head else answer.body})
 
 
 application = Door()

@@ -48,8 +48,8 @@ class Directory:
         self._entries = Entries()
         self._floors = Floors()
         self._unknown: dict[bytes, tuple[int, float]] = {}  # moment of the read, until when
-        self._ready: dict[bytes, KeyRecord] = {}
-        self._checked: dict[bytes, int] = {}  # the moment in which a ready one was last checked
+        # With the moment in which it was last checked.
+        self._ready: dict[bytes, tuple[int, KeyRecord]] = {}
         self._ready_order: deque[bytes] = deque()
         self._proved_at = float("-inf")
         self._moment = 0
@@ -82,8 +82,9 @@ class Directory:
 
         To be believed only while `is_fresh`.
         """
-        if self._checked.get(sha) == self._moment:
-            return self._ready[sha]
+        ready = self._ready.get(sha)
+        if ready is not None and ready[0] == self._moment:
+            return ready[1]
         if self._vouched(sha):
             record = self._entries.row(sha).record()
             self._make_ready(sha, record)
@@ -202,10 +203,9 @@ class Directory:
     def _make_ready(self, sha: bytes, record: KeyRecord) -> None:
         if sha not in self._ready:
             self._ready_order.append(sha)
-        self._ready[sha], self._checked[sha] = record, self._moment
+        self._ready[sha] = (self._moment, record)
         if len(self._ready_order) > self._most_keys // READY_SHARE:
-            oldest = self._ready_order.popleft()
-            del self._ready[oldest], self._checked[oldest]
+            del self._ready[self._ready_order.popleft()]
 
     def _vouched(self, sha: bytes) -> bool:
         """Whether there is an entry that nothing overrules."""

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,7 @@ from apikeys.verdict import Call
 from portal.lib.address import Address
 from portal.lib.redact import redacted
 
-BATCH = 250  # tallies in a statement, so that none takes long, here (milliseconds) or there
+BATCH = 1_000  # tallies in a statement, so that none takes long, here (milliseconds) or there
 MOST_REFUSALS = 20  # reasons and addresses that are kept for a key
 METHOD_LENGTH, PATH_LENGTH, DETAIL_LENGTH = 16, 200, 400
 
@@ -39,16 +39,21 @@ class Refusal:
 
 @dataclass(slots=True)
 class Tally:
-    """The calls of one key within a minute. used_at: when it was last let in; 0 for never."""
+    """The calls of one key within a minute. used_at: when it was last let in; 0 for never.
+
+    There is one for each key in use, so what most of them have no need for is made when it is.
+    """
 
     allowed: int = 0
     used_at: float = 0.0
     address: Address | None = None
-    refused: Counter[str] = field(default_factory=Counter)
-    refusals: dict[tuple[str, Address | None], Refusal] = field(default_factory=dict)
+    refused: Counter[str] | None = None
+    refusals: dict[tuple[str, Address | None], Refusal] | None = None
 
     def refuse(self, call: Call, verdict: Verdict, now: float, most_reasons: int) -> None:
         """Count a refusal; note what it was about unless there are too many different ones."""
+        if self.refused is None or self.refusals is None:
+            self.refused, self.refusals = Counter(), {}
         self.refused[verdict.code] += 1
         why = (verdict.code, call.address)
         known = self.refusals.get(why)
@@ -69,14 +74,16 @@ WITH mine AS (
     ON CONFLICT (process) DO UPDATE SET batch = excluded.batch, written_at = excluded.written_at
     WHERE known.batch < excluded.batch
     RETURNING batch
+), calls AS MATERIALIZED (
+    SELECT sent.* FROM mine, unnest(%s::uuid[], %s::float8[], %s::text[], %s::bigint[])
+    AS sent (key, start, outcome, calls)
+), uses AS MATERIALIZED (
+    SELECT sent.* FROM mine, unnest(%s::uuid[], %s::float8[], %s::inet[])
+    AS sent (key, at, address)
 ), given AS MATERIALIZED (
-    SELECT sent.* FROM mine, (VALUES (%s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb))
-    AS sent (calls, uses, refusals, retired)
+    SELECT sent.* FROM mine, (VALUES (%s::jsonb, %s::jsonb)) AS sent (refusals, retired)
 ), keys AS MATERIALIZED (
-    SELECT key.id FROM apikeys_apikey AS key
-    WHERE key.id IN (
-        SELECT (noted ->> 'key')::uuid FROM given, jsonb_array_elements(given.calls) AS noted
-    )
+    SELECT key.id FROM apikeys_apikey AS key WHERE key.id IN (SELECT calls.key FROM calls)
     ORDER BY key.id FOR KEY SHARE
 ), secrets AS MATERIALIZED (
     SELECT secret.id, to_timestamp(noted.at) AS at, noted.address, noted.calls
@@ -87,16 +94,14 @@ WITH mine AS (
 ), counted AS (
     INSERT INTO apikeys_keycalls AS known (key_id, period, start, outcome, calls)
     SELECT keys.id, 'minute', to_timestamp(noted.start), noted.outcome, noted.calls
-    FROM given, jsonb_to_recordset(given.calls)
-    AS noted (key uuid, start float, outcome text, calls bigint)
-    JOIN keys ON keys.id = noted.key ORDER BY noted.key, noted.start, noted.outcome
+    FROM calls AS noted JOIN keys ON keys.id = noted.key
+    ORDER BY noted.key, noted.start, noted.outcome
     ON CONFLICT (key_id, period, start, outcome)
     DO UPDATE SET calls = known.calls + excluded.calls
 ), used AS (
     INSERT INTO apikeys_keyuse AS known (key_id, last_used_at, last_address)
-    SELECT keys.id, to_timestamp(noted.at), noted.address FROM given, jsonb_to_recordset(given.uses)
-    AS noted (key uuid, at float, address inet)
-    JOIN keys ON keys.id = noted.key ORDER BY noted.key
+    SELECT keys.id, to_timestamp(noted.at), noted.address
+    FROM uses AS noted JOIN keys ON keys.id = noted.key ORDER BY noted.key
     ON CONFLICT (key_id) DO UPDATE
     SET last_used_at = excluded.last_used_at, last_address = excluded.last_address
     WHERE known.last_used_at < excluded.last_used_at
@@ -138,9 +143,9 @@ DELETE FROM apikeys_keyrefusal WHERE id IN (
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one statement writes. parameters: calls, uses, refusals, retired secrets, as JSON."""
+    """What one statement writes. parameters: what WRITE asks for after process and number."""
 
-    parameters: tuple[str, str, str, str]
+    parameters: list[str]
     refused_keys: list[uuid.UUID]
     tallies: int
 
@@ -171,42 +176,60 @@ _Why = tuple[uuid.UUID, str, Address | None]  # the key, the code, from where
 
 def _batch(counted: list[_Counted], retired: Retired) -> Batch:
     refusals = _refusals(counted)
-    rows = (
-        list(_calls(counted)),
-        _uses(counted),
-        [_refusal(why, refusal) for why, refusal in refusals.items()],
-        [_retired(secret_id, seen) for secret_id, seen in retired.items()],
-    )
-    calls, uses, refused, secrets = map(json.dumps, rows)
     keys = {key_id for key_id, _, _ in refusals}
-    return Batch((calls, uses, refused, secrets), list(keys), len(counted))
+    parameters = [
+        *map(_array, _calls(counted)),
+        *map(_array, _uses(counted)),
+        json.dumps([_refusal(why, refusal) for why, refusal in refusals.items()]),
+        json.dumps([_retired(secret_id, seen) for secret_id, seen in retired.items()]),
+    ]
+    return Batch(parameters, list(keys), len(counted))
 
 
-def _calls(counted: list[_Counted]) -> Iterator[dict[str, Any]]:
+def _array(words: list[str]) -> str:
+    """Postgres's form of an array. The words are numbers, ids, addresses: nothing to escape."""
+    return f"{{{','.join(words)}}}"
+
+
+def _calls(counted: list[_Counted]) -> tuple[list[str], ...]:
+    """Keys, minutes, outcomes and numbers."""
+    keys: list[str] = []
+    starts: list[str] = []
+    outcomes: list[str] = []
+    numbers: list[str] = []
     for start, key_id, tally in counted:
-        outcomes = {"allowed": tally.allowed, **tally.refused}
-        for outcome, calls in outcomes.items():
-            if calls:
-                yield {"key": key_id.hex, "start": start, "outcome": outcome, "calls": calls}
+        of_key = [("allowed", tally.allowed)] if tally.allowed else []
+        if tally.refused:
+            of_key += tally.refused.items()
+        for outcome, calls in of_key:
+            keys.append(key_id.hex)
+            starts.append(str(start))
+            outcomes.append(outcome)
+            numbers.append(str(calls))
+    return keys, starts, outcomes, numbers
 
 
-def _uses(counted: list[_Counted]) -> list[dict[str, Any]]:
-    """The last one of each key: a key may be there with several minutes."""
+def _uses(counted: list[_Counted]) -> tuple[list[str], ...]:
+    """Keys, times and addresses of last uses: a key may be there with several minutes."""
     last: dict[uuid.UUID, Tally] = {}
     for _, key_id, tally in counted:
         if tally.used_at and (key_id not in last or last[key_id].used_at < tally.used_at):
             last[key_id] = tally
-    return [
-        {"key": key_id.hex, "at": tally.used_at, "address": _text(tally.address)}
-        for key_id, tally in last.items()
-    ]
+    # Most addresses are one object, that of a proxy or a busy caller: written out once.
+    addresses = {id(tally.address): tally.address for tally in last.values()}
+    texts = {number: _text(address) or "NULL" for number, address in addresses.items()}
+    return (
+        [key_id.hex for key_id in last],
+        [str(tally.used_at) for tally in last.values()],
+        [texts[id(tally.address)] for tally in last.values()],
+    )
 
 
 def _refusals(counted: list[_Counted]) -> dict[_Why, Refusal]:
     """Of the same reason and address, in several minutes, the last; with the calls of all."""
     found: dict[_Why, Refusal] = {}
     for _, key_id, tally in counted:
-        for (outcome, address), refusal in tally.refusals.items():
+        for (outcome, address), refusal in (tally.refusals or {}).items():
             why = (key_id, outcome, address)
             found[why] = found[why].joined(refusal) if why in found else refusal
     return found
