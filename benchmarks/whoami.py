@@ -60,13 +60,15 @@ def _warm(made: Rig, port: int) -> None:
     async def ask(keys: list[str]) -> None:
         connection = Connection(port)
         for key in keys:
-            answer = await connection.get("/v1/whoami", {"X-API-Key": key})
-            if answer.status != 200:
-                raise SystemExit(f"{answer.status}: {answer.body!r}")
+            status = 503
+            while status == 503:  # on a busy machine a key that must be read may be given up
+                status = (await connection.get("/v1/whoami", {"X-API-Key": key})).status
+            if status != 200:
+                raise SystemExit(f"{status} for a live key")
 
     async def ask_all() -> None:
         keys = made.keys.read_text().split()
-        await asyncio.gather(*(ask(keys[n::32]) for n in range(32)))
+        await asyncio.gather(*(ask(keys[n::8]) for n in range(8)))
 
     asyncio.run(ask_all())
 
