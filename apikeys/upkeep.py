@@ -1,26 +1,16 @@
-"""What is done now and then about the use of keys and about propagation: see `apikeys.tasks`."""
+"""What is done now and then about propagation: see `apikeys.tasks`."""
 
 import datetime as dt
 
 from django.db import connection
 
-from apikeys.models import (
-    Announcement,
-    Canary,
-    DoorProcess,
-    KeyCalls,
-    Period,
-    PropagationRun,
-    UsageWriter,
-)
+from apikeys.models import Announcement, Canary, DoorProcess, PropagationRun
 from apikeys.propagation import Effect, await_effect
 from portal.lib import clock
 
 CANARY_SECONDS = 3  # then it is late, and that is what is recorded
 ANNOUNCEMENTS_KEPT = dt.timedelta(hours=1)
 RUNS_KEPT = dt.timedelta(days=7)
-MINUTES_KEPT = dt.timedelta(days=7)
-WRITERS_KEPT = dt.timedelta(days=7)  # none comes back after that with what it had not written
 
 _CHANGE_CANARY = """
 UPDATE apikeys_canary SET changed_at = clock_timestamp() RETURNING id, version
@@ -63,10 +53,3 @@ def forget_propagation() -> None:
     PropagationRun.objects.filter(at__lt=now - RUNS_KEPT).delete()
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_ACKNOWLEDGEMENTS)
-
-
-def forget_usage() -> None:
-    """Calls by the minute after a week; writers that have not written for as long."""
-    now = clock.now()
-    KeyCalls.objects.filter(period=Period.MINUTE, start__lt=now - MINUTES_KEPT).delete()
-    UsageWriter.objects.filter(written_at__lt=now - WRITERS_KEPT).delete()

@@ -1,103 +1,160 @@
-"""How keys are used, for pages: the bars of a chart, the last refusals, retired secrets in use."""
+"""How keys are used, for pages: charts and sums, the last refusals, retired secrets in use."""
 
 import datetime as dt
-from dataclasses import dataclass
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import DateTimeField, F, Func, OuterRef, QuerySet, Subquery, Sum, Value
-from django.utils.translation import gettext_lazy as _
+from django.db import connection
+from django.db.models import OuterRef, QuerySet, Subquery
 
-from apikeys.models import ApiKey, KeyCalls, KeyRefusal, Period, SecretUse
+from apikeys.charts import (
+    ALLOWED,
+    HOUR,
+    ORIGIN,
+    SPANS,
+    Chart,
+    Counts,
+    Span,
+    draw,
+    is_near,
+    kind_of,
+)
+from apikeys.models import ApiKey, KeyRefusal, Period, SecretUse
 from portal.lib import clock
 
+__all__ = ["SPANS", "chart_of", "last_refusals", "report_of", "table_of", "with_retired_use"]
+
 STILL = dt.timedelta(days=1)  # for which what was sent last counts as still in use
-ALLOWED = "allowed"
-LIMITED = frozenset({"rate_limited", "too_many_streams"})
 
-# Of the picture, in its own units; it is drawn as wide as there is room.
-WIDTH, HEIGHT = 600, 120
-GAP = 0.2  # of a bar's width
-
-
-@dataclass(frozen=True)
-class Span:
-    """What a chart is about: so many bars of one length, up to now."""
-
-    name: str
-    label: Any
-    bars: int
-    bar: dt.timedelta
-
-
-SPANS = {
-    "hour": Span("hour", _("Last hour, by the minute"), 60, dt.timedelta(minutes=1)),
-    "day": Span("day", _("Last 24 hours, by the hour"), 24, dt.timedelta(hours=1)),
-}
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A part of a bar: allowed, limited or refused. The numbers are text as SVG has it."""
-
-    kind: str
-    y: str
-    height: str
-
-
-@dataclass(frozen=True)
-class Bar:
-    """The calls from `at` on, for the length of a bar. counts: in the order of the outcomes."""
-
-    at: dt.datetime
-    x: str
-    counts: list[int]
-    total: int
-    segments: list[Segment]
+# What is kept by the span's own unit, and what of the finer ones has not been added to it yet: so
+# a sum is right whatever the worker has done by now. And the hours that somebody counted in.
+_COUNTS = """
+WITH part AS (
+    SELECT date_bin(%(bar)s, start, %(origin)s) AS bar, key_id, outcome, calls,
+           CASE WHEN period = 'minute' THEN calls ELSE most END AS most
+    FROM apikeys_keycalls
+    WHERE key_id = ANY(%(keys)s) AND period = %(unit)s
+    AND start >= %(begins_at)s AND start < %(ends_at)s
+    UNION ALL
+    SELECT date_bin(%(bar)s, start, %(origin)s), key_id, outcome, calls - rolled,
+           CASE WHEN period = 'minute' THEN calls ELSE most END
+    FROM apikeys_keycalls
+    WHERE key_id = ANY(%(keys)s) AND period = ANY(%(finer)s) AND period <> 'day'
+    AND NOT calls = rolled AND start >= %(begins_at)s AND start < %(ends_at)s
+), counted AS (
+    SELECT start FROM apikeys_countedhour
+    WHERE start >= date_trunc('hour', %(begins_at)s, 'UTC') AND start < %(ends_at)s
+    UNION
+    SELECT generate_series(
+        date_trunc('hour', greatest(started_at, %(begins_at)s), 'UTC'),
+        least(seen_at, %(ends_at)s), interval '1 hour'
+    ) FROM apikeys_doorprocess
+)
+SELECT bar, key_id, outcome, sum(calls)::bigint,
+       coalesce(max(most) FILTER (WHERE outcome = 'allowed'), 0)
+FROM part GROUP BY {grouping}
+UNION ALL
+SELECT DISTINCT date_bin(%(hours)s, start, %(origin)s), NULL::uuid, NULL, 0, 0 FROM counted
+"""
+_FOR_CHARTS = "GROUPING SETS ((bar, outcome), (key_id, outcome))"
+_FOR_TABLES = "bar, key_id, outcome"
+_FINER = {Period.MINUTE: [], Period.HOUR: ["minute"], Period.DAY: ["minute", "hour"]}
 
 
-@dataclass(frozen=True)
-class Chart:
-    """Calls of a key by time and outcome; outcomes: those there are, with their sums."""
+@dataclass
+class Sums:
+    """The calls of a key, by what became of them. peak: in its busiest minute.
 
-    span: Span
-    begins_at: dt.datetime
-    ends_at: dt.datetime
-    bars: list[Bar]
-    outcomes: list[tuple[str, int]]
-    most: int
-    bar_width: str
+    limited: too many calls, or too many WebSockets of the tenant; over: the calls among those.
+    """
+
+    allowed: int = 0
+    limited: int = 0
+    refused: int = 0
+    peak: int = 0
+    over: int = 0
+
+    def add(self, outcome: str, calls: int, peak: int) -> None:
+        """So many calls more with one outcome."""
+        kind = kind_of(outcome)
+        setattr(self, kind, getattr(self, kind) + calls)
+        self.peak = max(self.peak, peak)
+        if outcome == "rate_limited":
+            self.over += calls
 
     @property
-    def busy_bars(self) -> list[Bar]:
-        """Those with calls, for the table."""
-        return [bar for bar in self.bars if bar.total]
+    def total(self) -> int:
+        """All of them."""
+        return self.allowed + self.limited + self.refused
+
+
+@dataclass(frozen=True)
+class Report:
+    """How some keys were used in a span. limit: calls a minute and key, as it is now."""
+
+    chart: Chart
+    sums: dict[uuid.UUID, Sums]
+    limit: int
+
+    def of(self, key: ApiKey) -> Sums:
+        """Of one of the keys."""
+        return self.sums.get(key.pk, Sums())
+
+    def has_met_limit(self, key: ApiKey) -> bool:
+        """A call of it was too many."""
+        sums = self.of(key)
+        return sums.over > 0 or sums.peak >= self.limit
+
+    def is_near_limit(self, key: ApiKey) -> bool:
+        """A minute of it was above 80 % of the limit, or at it."""
+        return self.has_met_limit(key) or is_near(self.of(key).peak, self.limit)
+
+    def percent(self, key: ApiKey) -> int:
+        """Of the limit, in the busiest minute."""
+        return self.of(key).peak * 100 // self.limit
+
+
+@dataclass
+class Table:
+    """The calls of each key by the bar; None where there is no data."""
+
+    span: Span
+    counts: Counts
+    cells: dict[tuple[dt.datetime, uuid.UUID], Sums] = field(default_factory=dict)
+
+    def of(self, key: ApiKey, at: dt.datetime) -> Sums | None:
+        """Of one of the keys, in the bar that begins then."""
+        found = self.cells.get((at, key.pk))
+        was_there = at + self.span.bar > key.created_at
+        is_known = was_there and self.counts.is_known(at, self.span.bar)
+        return found or (Sums() if is_known else None)
 
 
 def chart_of(key: ApiKey, span: Span) -> Chart:
     """One query, whatever the number of calls."""
-    ends_at = _ceiling(clock.now(), span.bar)
-    begins_at = ends_at - span.bars * span.bar
-    calls = _calls(key, span, begins_at)
-    sums: dict[str, int] = {}
-    for (_at, outcome), number in calls.items():
-        sums[outcome] = sums.get(outcome, 0) + number
-    outcomes = sorted(sums.items(), key=lambda each: (each[0] != ALLOWED, -each[1], each[0]))
-    times = [begins_at + number * span.bar for number in range(span.bars)]
-    table = [[calls.get((at, outcome), 0) for outcome, _sum in outcomes] for at in times]
-    most = max((sum(counts) for counts in table), default=0)
-    names = [outcome for outcome, _sum in outcomes]
-    width = WIDTH / span.bars
-    bars = [
-        Bar(
-            at,
-            _number((place + GAP / 2) * width),
-            counts,
-            sum(counts),
-            _segments(names, counts, most),
-        )
-        for place, (at, counts) in enumerate(zip(times, table, strict=True))
-    ]
-    return Chart(span, begins_at, ends_at, bars, outcomes, most, _number(width * (1 - GAP)))
+    now = clock.now()
+    counts, _sums = _counts([key], span, now)
+    return draw(counts, span, now)
+
+
+def report_of(keys: Collection[ApiKey], span: Span, limit: int) -> Report:
+    """All of them in one chart, and the sums of each; one query, whatever there is."""
+    now = clock.now()
+    counts, sums = _counts(keys, span, now)
+    return Report(draw(counts, span, now, limit), sums, limit)
+
+
+def table_of(keys: Collection[ApiKey], span: Span) -> Table:
+    """Each of them by the bar; one query, whatever there is."""
+    rows = _ask(keys, span, clock.now(), _FOR_TABLES)
+    counted = frozenset(at for at, _key, outcome, _calls, _peak in rows if outcome is None)
+    table = Table(span, Counts({}, {}, counted, _first_day(keys)))
+    for at, key_id, outcome, calls, peak in rows:
+        if outcome is not None:
+            table.cells.setdefault((at, key_id), Sums()).add(outcome, calls, peak)
+    return table
 
 
 def last_refusals(key: ApiKey) -> QuerySet[KeyRefusal]:
@@ -121,50 +178,43 @@ def with_retired_use(keys: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
     )
 
 
-def kind_of(outcome: str) -> str:
-    """allowed, limited (too many of them) or refused."""
-    if outcome == ALLOWED:
-        return ALLOWED
-    return "limited" if outcome in LIMITED else "refused"
+def _counts(
+    keys: Collection[ApiKey], span: Span, now: dt.datetime
+) -> tuple[Counts, dict[uuid.UUID, Sums]]:
+    calls: dict[tuple[dt.datetime, str], int] = {}
+    peaks: dict[dt.datetime, int] = {}
+    counted = set()
+    sums: dict[uuid.UUID, Sums] = {}
+    for at, key_id, outcome, number, peak in _ask(keys, span, now, _FOR_CHARTS):
+        if outcome is None:
+            counted.add(at)
+        elif key_id is not None:
+            sums.setdefault(key_id, Sums()).add(outcome, number, peak)
+        else:
+            calls[at, outcome] = number
+            if outcome == ALLOWED:
+                peaks[at] = peak
+    return Counts(calls, peaks, frozenset(counted), _first_day(keys)), sums
 
 
-def _calls(key: ApiKey, span: Span, begins_at: dt.datetime) -> dict[tuple[dt.datetime, str], int]:
-    bar = Func(
-        Value(span.bar),
-        F("start"),
-        Value(begins_at),
-        function="date_bin",
-        output_field=DateTimeField(),
-    )
-    rows = (
-        KeyCalls.objects.filter(key=key, period=Period.MINUTE, start__gte=begins_at)
-        .values_list(bar, "outcome")
-        .annotate(number=Sum("calls"))
-    )
-    return {(at, outcome): int(number) for at, outcome, number in rows}
+def _ask(keys: Collection[ApiKey], span: Span, now: dt.datetime, grouping: str) -> list[Any]:
+    """(bar, key or None, outcome, calls, busiest minute); without an outcome: it was counted."""
+    begins_at, ends_at = span.begins_and_ends_at(now)
+    asked: Mapping[str, Any] = {
+        "keys": [key.pk for key in keys],
+        "unit": span.unit,
+        "finer": _FINER[span.unit],
+        "bar": span.bar,
+        "hours": max(span.bar, HOUR),
+        "origin": ORIGIN,
+        "begins_at": begins_at,
+        "ends_at": ends_at,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS.format(grouping=grouping), asked)
+        return list(cursor.fetchall())
 
 
-def _segments(outcomes: list[str], counts: list[int], most: int) -> list[Segment]:
-    """From the bottom up: what was allowed, what was too much, what was refused."""
-    segments = []
-    below = 0
-    for kind in (ALLOWED, "limited", "refused"):
-        calls = sum(
-            count
-            for outcome, count in zip(outcomes, counts, strict=True)
-            if kind_of(outcome) == kind
-        )
-        if calls:
-            below += calls
-            y = HEIGHT * (1 - below / most)
-            segments.append(Segment(kind, _number(y), _number(HEIGHT * calls / most)))
-    return segments
-
-
-def _ceiling(moment: dt.datetime, step: dt.timedelta) -> dt.datetime:
-    epoch = dt.datetime.fromtimestamp(0, dt.UTC)
-    return epoch - ((epoch - moment) // step) * step
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+def _first_day(keys: Collection[ApiKey]) -> dt.datetime:
+    """Before the first of the keys was made there was nothing to count."""
+    return min((key.created_at for key in keys), default=clock.now())

@@ -35,6 +35,7 @@ def _navigation(request: HttpRequest, *, is_staff: bool) -> list[dict[str, Any]]
             (_("API Access"), reverse("apikeys:key_list")),
             (_("Markets"), reverse("markets:list")),
             (_("Delivery credentials"), reverse("delivery:show")),
+            (_("Usage"), reverse("usage:show")),
             (_("Team"), reverse("accounts:team")),
             (_("Activity"), reverse("accounts:activity")),
             (_("Profile"), reverse("profile:show")),

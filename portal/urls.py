@@ -13,6 +13,7 @@ urlpatterns = [
     path("client/api-access", include("apikeys.urls")),
     path("client/delivery", include("apikeys.delivery_urls")),
     path("client/markets", include("markets.urls")),
+    path("client/usage", include("apikeys.usage_urls")),
     path("client/profile", include("accounts.profile_urls")),
     path("client/", include("accounts.urls")),
     path("staff/profile", include("accounts.profile_urls", namespace="staff_profile")),

@@ -8,7 +8,7 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import F
+from django.db.models import Exists, F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -22,11 +22,14 @@ from accounts.access import (
     tenant_not_required,
 )
 from accounts.middleware import attach_tenant
+from accounts.models import Authenticator
 from accounts.services.self_service import has_second_factor
+from apikeys.attention import attention_of
+from apikeys.charts import SPANS
 from apikeys.cures import CURES
 from apikeys.models import ApiKey
 from apikeys.services import KEY_ROLES
-from apikeys.usage import with_retired_use
+from apikeys.usage import report_of, with_retired_use
 from markets.overview import MarketOverview, market_overview
 from portal.lib.http import answers
 
@@ -34,40 +37,56 @@ from portal.lib.http import answers
 @answers("GET")
 def overview(request: PortalRequest) -> HttpResponse:
     """The first page: what is still to be done."""
-    keys = list(
-        with_retired_use(ApiKey.objects.for_tenant(request.tenant))
-        .select_related("use")
-        .order_by(F("use__last_used_at").desc(nulls_last=True))
-    )
+    keys = _keys(request)
     latest_use = keys[0] if keys and hasattr(keys[0], "use") else None
     markets = market_overview(request.tenant)
-    has_called = latest_use is not None
-    steps = _first_steps(request, markets, has_key=bool(keys), has_called=has_called)
+    steps = _first_steps(request, markets, keys, has_called=latest_use is not None)
     context = {
         "steps": steps,
         "latest_use": latest_use,
         "markets": markets,
+        **(_use(keys) if keys else {}),
         "retired_in_use": [key for key in keys if key.retired_seen_at],  # type: ignore[attr-defined]
     }
     return render(request, "portal/overview.html", context)
 
 
+def _keys(request: PortalRequest) -> list[ApiKey]:
+    """The one that was used last comes first. With each what the page needs, in one query: its
+    use, the contract, and whether who reads has a second factor.
+    """
+    device = Authenticator.objects.filter(user=request.user, confirmed=True)
+    return list(
+        with_retired_use(ApiKey.objects.for_tenant(request.tenant))
+        .annotate(is_reader_protected=Exists(device))
+        .select_related("use", "tenant__contract")
+        .order_by(F("use__last_used_at").desc(nulls_last=True))
+    )
+
+
+def _use(keys: list[ApiKey]) -> dict[str, Any]:
+    """The calls of the last 24 hours, and what needs attention about the keys."""
+    report = report_of(keys, SPANS["day"], keys[0].tenant.contract.limit_rpm)
+    return {"chart": report.chart, "attention": attention_of(keys, report)}
+
+
 def _first_steps(
-    request: PortalRequest, markets: MarketOverview, *, has_key: bool, has_called: bool
+    request: PortalRequest, markets: MarketOverview, keys: list[ApiKey], *, has_called: bool
 ) -> list[dict[str, Any]]:
     """The checklist of a new operator. What is not for one's role is said to be somebody else's."""
+    is_protected = keys[0].is_reader_protected if keys else has_second_factor(request.user)  # type: ignore[attr-defined]
     may_make_keys = request.membership.role in KEY_ROLES
     return [
         {
             "label": _("Turn on two-factor authentication"),
             "url": reverse("profile:two_factor_enable"),
-            "is_done": has_second_factor(request.user),
+            "is_done": is_protected,
             "hint": _("A stolen password then opens nothing."),
         },
         {
             "label": _("Make an API key"),
             "url": reverse("apikeys:key_new") if may_make_keys else "",
-            "is_done": has_key,
+            "is_done": bool(keys),
             "hint": _("Every call to the feed carries one.")
             if may_make_keys
             else _("An owner or a developer of your team does this."),

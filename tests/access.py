@@ -57,6 +57,8 @@ MEMBERS_PAGES = {
     "client/markets/history/<int:number>/restore": (">xdxdd>xx", ">xdxdd>xx"),
     "client/markets/import": (">xoxoo>xx", ">xoxoo>xx"),
     "client/markets.csv": (">ooooo>xx", ">----->xx"),
+    "client/usage": (">ooooo>xx", ">----->xx"),
+    "client/usage.csv": (">ooooo>xx", ">----->xx"),
     "client/profile": (">ooooo>xx", ">----->xx"),
     "client/profile/password": (">ooooo>xx", ">ddddd>xx"),
     "client/profile/2fa/enable": (">ooooo>xx", ">ddddd>xx"),

@@ -151,6 +151,8 @@ PAGES = [
     "markets/history",
     "markets/history/1",
     "delivery",
+    "usage",
+    "usage?span=year",
     "api-access",
     "api-access/{key}",
     "profile",

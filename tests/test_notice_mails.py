@@ -20,6 +20,12 @@ AT = "2026-01-15T22:30:00+00:00"
 ABOUT = {"at": AT, "address": "203.0.113.7", "browser": "Firefox · Linux"}
 KEY = {"label": "Pricing", "tenant": "Acme", "by": "Dave"}
 AMQP = {"username": "op-acme", "tenant": "Acme", "by": "Sam"}
+LIMITS = {
+    "tenant": "Acme",
+    "percent": 80,
+    "keys": [{"label": "Pricing", "peak": 481, "limit": 600, "refused": 0}],
+}
+NOBODYS = {"key_limit", "key_unused"}  # acts
 NEW_TYPES = {
     "who": "Ticktock",
     "tenant": "Acme",
@@ -81,6 +87,24 @@ MAILS: list[tuple[str, dict[str, Any], str, str]] = [
         {"who": "Olga", "email": "olga@example.com", "tenant": "", "role": "staff"},
         "Olga accepted the invitation",
         "is now a member of the staff",
+    ),
+    (
+        "key_limit",
+        {**LIMITS, "is_at": False},
+        "API keys of Acme are above 80 % of their limit",
+        "“Pricing”: 481 of 600 calls in its busiest minute",
+    ),
+    (
+        "key_limit",
+        {**LIMITS, "is_at": True},
+        "API keys of Acme have met their limit",
+        "refused with the code rate_limited",
+    ),
+    (
+        "key_unused",
+        {"tenant": "Acme", "keys": ["Pricing"], "days": 90},
+        "An API key of Acme was not used for 90 days",
+        "“Pricing”",
     ),
     (
         "amqp",
@@ -175,7 +199,7 @@ def test_whose_act_it_was_decides_what_one_is_told_to_do(
     alice: User, name: str, context: dict[str, Any], subject: str, words: str
 ) -> None:
     """A password is changed where it may be somebody else who used it; not for another's act."""
-    is_others = "by" in context or "who" in context
+    is_others = "by" in context or "who" in context or name in NOBODYS
     others = send(alice, name, **context | ({"by": "Bob"} if "by" in context else {}))
     assert ("Was it not you?" in others.body) is not is_others
     assert "b2b@ticktock.bet" in others.body

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Tenant, User
 from accounts.origin import COMMAND_LINE
-from apikeys.models import ApiKey, Contract, KeyCalls, KeyRefusal, SecretUse
+from apikeys.models import ApiKey, Contract, CountedHour, KeyCalls, KeyRefusal, SecretUse
 from apikeys.services import revoke_key, rotate_key
 from portal.lib import clock
 from tests.conftest import MakeKey, signed_in
@@ -68,7 +68,11 @@ def test_the_chart_of_a_day_has_a_bar_an_hour(acme: Tenant, dave: User, make_key
 
 def test_without_calls_the_page_says_so(acme: Tenant, dave: User, make_key: MakeKey) -> None:
     key, _ = make_key(acme)
-    page = text(signed_in(dave).get(f"/client/api-access/{key.pk}"))
+    client = signed_in(dave)
+    page = text(client.get(f"/client/api-access/{key.pk}"))
+    assert "No data for this time: nobody was there to count" in page
+    CountedHour.objects.create(start=clock.now().replace(minute=0, second=0, microsecond=0))
+    page = text(client.get(f"/client/api-access/{key.pk}"))
     assert "No calls in this time." in page and "None: every call so far was let in." in page
 
 

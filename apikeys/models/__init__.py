@@ -10,7 +10,16 @@ from apikeys.models.propagation import (
     DoorProcess,
     PropagationRun,
 )
-from apikeys.models.usage import KeyCalls, KeyRefusal, Period, SecretUse, UsageWriter
+from apikeys.models.usage import (
+    CountedHour,
+    KeyCalls,
+    KeyNotice,
+    KeyRefusal,
+    Period,
+    SecretUse,
+    Threshold,
+    UsageWriter,
+)
 
 __all__ = [
     "PROVISIONING",
@@ -24,13 +33,16 @@ __all__ = [
     "ApiKeySecret",
     "Canary",
     "Contract",
+    "CountedHour",
     "DoorProcess",
     "KeyCalls",
+    "KeyNotice",
     "KeyRefusal",
     "KeyUse",
     "Period",
     "PropagationRun",
     "SecretUse",
     "Step",
+    "Threshold",
     "UsageWriter",
 ]

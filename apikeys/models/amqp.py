@@ -73,7 +73,11 @@ class AmqpAccess(models.Model):
     provisioned_at = models.DateTimeField(_("provisioned at"), null=True)
     password_set_at = models.DateTimeField(_("password set at"), null=True)
     password_set_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("password set by"),
     )
     suspended_at = models.DateTimeField(_("suspended at"), null=True)
     removal_asked_at = models.DateTimeField(_("removal asked at"), null=True)

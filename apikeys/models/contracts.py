@@ -12,7 +12,11 @@ class Contract(models.Model):
     """The bounds of every key of a tenant. The stored list is flat; bundles are shorthands."""
 
     tenant = models.OneToOneField(
-        Tenant, primary_key=True, on_delete=models.CASCADE, related_name="contract"
+        Tenant,
+        primary_key=True,
+        on_delete=models.CASCADE,
+        related_name="contract",
+        verbose_name=_("tenant"),
     )
     scopes = ArrayField(models.CharField(max_length=64))
     sports = ArrayField(models.CharField(max_length=32))
@@ -24,6 +28,8 @@ class Contract(models.Model):
     version = models.BigIntegerField(default=1, editable=False)  # set by a trigger alone
 
     class Meta:
+        verbose_name = _("contract")
+        verbose_name_plural = _("contracts")
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(limit_rpm__gte=1), name="contract_limit_is_positive"

@@ -20,7 +20,9 @@ class Period(models.TextChoices):
 class KeyCalls(models.Model):
     """How many calls of a key had one outcome, in the minute (hour, day) that begins at `start`.
 
-    outcome: `allowed`, or the code of the refusal.
+    outcome: `allowed`, or the code of the refusal. The machine door writes minutes; the worker adds
+    them to their hour, and hours to their day (`apikeys.rollup`). rolled: how many of the calls it
+    has added so far. most: of hours and days, the calls in their busiest minute.
     """
 
     pk = models.CompositePrimaryKey("key", "period", "start", "outcome")
@@ -29,12 +31,53 @@ class KeyCalls(models.Model):
     start = models.DateTimeField()
     outcome = models.CharField(max_length=32)
     calls = models.BigIntegerField()
+    rolled = models.BigIntegerField(db_default=0)
+    most = models.BigIntegerField(db_default=0)
 
     class Meta:
-        indexes = [models.Index(fields=["period", "start"], name="calls_by_age")]
+        indexes = [
+            models.Index(fields=["period", "start"], name="calls_by_age"),
+            models.Index(
+                fields=["period", "start"],
+                condition=~models.Q(period="day") & ~models.Q(calls=models.F("rolled")),
+                name="calls_to_roll_up",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.calls} {self.outcome} in the {self.period} from {self.start}"
+
+
+class CountedHour(models.Model):
+    """An hour in which a process of the machine door was there to count.
+
+    Without calls, one that is here had none; of one that is not here nothing is known.
+    """
+
+    start = models.DateTimeField(primary_key=True)
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d %H}"
+
+
+class Threshold(models.TextChoices):
+    """What about its use a key's people are told."""
+
+    NEAR_LIMIT = "near_limit", _("near its limit")
+    AT_LIMIT = "at_limit", _("at its limit")
+    UNUSED = "unused", _("not used")
+
+
+class KeyNotice(models.Model):
+    """When a key's people were last told of something, so that they are not told all the time."""
+
+    pk = models.CompositePrimaryKey("key", "threshold")
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="+", db_index=False)
+    threshold = models.CharField(max_length=16, choices=Threshold)
+    told_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.threshold} at {self.told_at}"
 
 
 class KeyRefusal(models.Model):

@@ -23,6 +23,7 @@ from tests.browser import (  # noqa: F401 - each adds its scenes
     scenes_staff,
     scenes_team,
     scenes_usage,
+    scenes_usage_page,
 )
 from tests.browser.conftest import OpenPage
 from tests.browser.live import Portal
@@ -38,7 +39,10 @@ VARIANTS = (
     (320, "dark", ALL_RULES),
 )
 # For machines, spreadsheets and scripts.
-NO_PAGES = {"client/activity.csv", "client/markets.csv", "healthz", "readyz", "staff/jsi18n/"}
+NO_PAGES = {
+    *("client/activity.csv", "client/markets.csv", "client/usage.csv"),
+    *("healthz", "readyz", "staff/jsi18n/"),
+}
 UNTIL_THE_COLOURS_REST = "Promise.all(document.getAnimations().map(change => change.finished))"
 AXE = "rules => axe.run({resultTypes: ['violations'], preload: false, ...rules})"
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
