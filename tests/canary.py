@@ -146,7 +146,7 @@ class Flows:
 
     def password(self, name: str) -> str:
         """One that says whose it is."""
-        return self.secrets.add(f"password {name}", f"canary-{name}-sings at night 7")
+        return self.secrets.add(f"password {name}", f"goldfinch-{name}-sings at night 7")
 
     def invited(self, sent: str = "") -> str:
         """The path of the newest mail's link, or of the one that was printed."""

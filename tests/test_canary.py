@@ -105,7 +105,7 @@ def _signing_in(flows: Flows) -> None:
     flows.sign_in(stranger, "dora", flows.password("wrong"))
     flows.sign_in(stranger, flows.password("in the wrong field"), "x")
     flows.sign_in(stranger, "nobody", flows.password("nobody"))
-    stranger.get("/client/?password=" + flows.secrets.add("a query", "canary-in-a-query"))
+    stranger.get("/client/?password=" + flows.secrets.add("a query", "goldfinch-in-a-query"))
     assert flows.sign_in(stranger, "dora", flows.password("dora")).url.endswith("/client/")
     stranger.post("/client/sign-out", on=PROFILE)
 
@@ -167,7 +167,7 @@ def _search(flows: Flows, worker_log: Path) -> None:
     }
     found = {where: secrets.found_in(text) for where, text in kept.items()}
     assert not any(found.values()), found
-    assert not any("canary" in text for text in kept.values())
+    assert not any("goldfinch" in text for text in kept.values())
     _search_mails(flows)
 
 
