@@ -227,5 +227,7 @@ def _record(action: Action, key: ApiKey, actor: User, origin: Origin, **detail: 
             label=key.label,
             tenant=key.tenant.name,
             by=actor.username,
+            is_open_to_all=not key.allowlist
+            and action in (Action.API_KEY_CREATED, Action.API_KEY_CHANGED),
         )
     return event

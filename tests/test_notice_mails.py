@@ -54,6 +54,12 @@ MAILS: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "api_key",
+        {**KEY, "action": "api_key.created", "is_open_to_all": True},
+        "API key “Pricing” created",
+        "It has no IP allowlist",
+    ),
+    (
+        "api_key",
         {**KEY, "action": "api_key.rotated"},
         "API key “Pricing” rotated",
         "the old secret no longer works",
@@ -252,6 +258,8 @@ def test_what_waits_in_the_queue_is_plain_and_no_secret(alice: User, make_key: A
     key, secret = make_key(alice.memberships.get().tenant)
     (job,) = queued("api_key")
     assert secret not in str(job) and secret[4:] not in str(job)
-    assert set(job.context) == {"at", "address", "browser", "action", "label", "tenant", "by"}
+    of_all = {"at", "address", "browser", "action", "tenant", "by"}
+    assert set(job.context) == {*of_all, "label", "is_open_to_all"}
+    assert job.context["is_open_to_all"] is (not key.allowlist)
     assert dt.datetime.fromisoformat(job.context["at"]) <= clock.now()
     assert job.context["label"] == key.label
