@@ -29,7 +29,7 @@ class Feed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3, without a lifespan: there is nothing to open."""
         if scope["type"] == "lifespan":
-            raise NotImplementedError("this application needs no lifespan")
+            raise RuntimeError("this application needs no lifespan")
         tenant: Tenant = scope["tenant"]
         segments = scope["raw_path"].decode("ascii").strip("/").split("/")[BELOW:]
         if scope["type"] == "websocket":
