@@ -104,8 +104,12 @@ def opens_again(server: Server) -> bool:
 
 @contextmanager
 def soon(server: Server, secret: str) -> Iterator[Watcher]:
-    """Opened as soon as it can be: a place is free a moment after its stream has ended."""
-    for _ in range(100):
+    """Opened as soon as it can be: a place is free a moment after its stream has ended.
+
+    At the latest when those of a process that could not give them back any more run out.
+    """
+    until = time.monotonic() + places.KEPT_SECONDS + 10
+    while time.monotonic() < until:
         with ExitStack() as opened:
             try:
                 watcher = opened.enter_context(server.stream(secret))

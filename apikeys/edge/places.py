@@ -40,6 +40,7 @@ for place = 2, #ARGV do
 end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
+_GIVE_BACK = "return redis.call('ZREM', KEYS[1], unpack(ARGV))"
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Places:
         if place not in self._taken.get(tenant_id, ()):
             return
         self._forget(tenant_id, place)
-        await self._ask("return redis.call('ZREM', KEYS[1], ARGV[1])", tenant_id, place.hex)
+        await self._ask(_GIVE_BACK, tenant_id, place.hex)
 
     async def close(self) -> None:
         """Give all of them back, and end the connections."""
@@ -80,11 +81,10 @@ class Places:
                 self._renewing.cancel()
                 await asyncio.wait({self._renewing}, timeout=0.3)
         for tenant_id, places in list(self._taken.items()):
-            await self._ask(
-                "return redis.call('ZREM', KEYS[1], unpack(ARGV))",
-                tenant_id,
-                *[place.hex for place in places],
-            )
+            held = [place.hex for place in places]
+            for _ in range(2):  # a question that was cancelled may have left a broken connection
+                if await self._ask(_GIVE_BACK, tenant_id, *held) is not None:
+                    break
         self._taken.clear()
         await self._redis.aclose()
 
