@@ -10,8 +10,8 @@ What is refused before the limit is not counted; what is refused after it has be
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from apikeys.refusals import (
     ADDRESS_UNREADABLE,
@@ -50,6 +50,21 @@ class Versions:
     secret: int
 
 
+@dataclass(slots=True)
+class AtHand:
+    """What this process keeps about a key elsewhere, put here so that no call has to look for it.
+
+    Each part is for the one who put it there, who knows by itself whether it is still the right
+    one. moment: of the directory's last check. answer: whoami's. log: the limiter's. tally: of the
+    key's use.
+    """
+
+    moment: int = -1
+    answer: Any = None
+    log: Any = None
+    tally: Any = None
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
     """What is known of a secret: its key, the key's tenant, and what both may do.
@@ -57,10 +72,11 @@ class KeyRecord:
     scopes and sports are those of the key that its tenant's contract still holds, scopes in the
     catalogue's order. limit_rpm: calls in any 60 seconds; max_streams: WebSockets that the tenant
     may hold open. networks is the allowlist; an empty one allows every address. secret_id: which
-    of the key's secrets it was found by.
+    of the key's secrets it was found by. key: the key's id as 16 bytes, of which Python remembers
+    the hash; what is kept by key is looked up by it with every call.
     """
 
-    key_id: uuid.UUID
+    key: bytes
     tenant_id: uuid.UUID
     tenant_slug: str
     tenant_name: str
@@ -74,6 +90,12 @@ class KeyRecord:
     networks: tuple[Network, ...]
     versions: Versions
     secret_id: int
+    at_hand: AtHand = field(default_factory=AtHand, init=False, compare=False, repr=False)
+
+    @property
+    def key_id(self) -> uuid.UUID:
+        """The key's id, as everybody else has it."""
+        return uuid.UUID(bytes=self.key)
 
 
 class Call(NamedTuple):
@@ -127,12 +149,15 @@ def refuse_uncounted(call: Call, record: KeyRecord | None) -> Verdict | None:
     """The rest of steps 2 to 7. What they refuse costs no quota; what they pass is counted."""
     if record is None:
         return KEY_INVALID
-    return (
-        _refuse_dead_key(record)
-        or _refuse_suspended_tenant(record)
-        or _refuse_address(call, record)
-        or _refuse_route(call, record)
-    )
+    if record.is_key_revoked:
+        return KEY_REVOKED
+    if record.is_secret_retired:
+        return KEY_ROTATED
+    if record.is_tenant_suspended:
+        return TENANT_SUSPENDED
+    if record.networks and (refusal := _refuse_address(call, record)):
+        return refusal
+    return _refuse_route(call, record)
 
 
 def refuse_counted(call: Call) -> Verdict | None:
@@ -140,19 +165,7 @@ def refuse_counted(call: Call) -> Verdict | None:
     return None if call.is_format_acceptable else NOT_ACCEPTABLE
 
 
-def _refuse_dead_key(record: KeyRecord) -> Verdict | None:
-    if record.is_key_revoked:
-        return KEY_REVOKED
-    return KEY_ROTATED if record.is_secret_retired else None
-
-
-def _refuse_suspended_tenant(record: KeyRecord) -> Verdict | None:
-    return TENANT_SUSPENDED if record.is_tenant_suspended else None
-
-
 def _refuse_address(call: Call, record: KeyRecord) -> Verdict | None:
-    if not record.networks:
-        return None
     if call.address is None:
         return ADDRESS_UNREADABLE
     if is_covered(call.address, record.networks):

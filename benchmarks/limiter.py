@@ -8,17 +8,14 @@ For the second a `redis-server` is started in a temporary folder.
 import argparse
 import asyncio
 import random
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 
 from apikeys.edge.limiter import Limiter, LocalLimiter
 from apikeys.edge.shared_limiter import SharedLimiter
+from apikeys.verdict import AtHand
+from benchmarks.programs import redis_server
 from benchmarks.stage import machine, say
 
 KEYS = 100_000
@@ -36,7 +33,7 @@ def main() -> None:
     _tell_memory()
     cost = asyncio.run(_cost(LocalLimiter(), calls))
     say(f"in one process, {KEYS:,} keys: {cost:.2f} us of CPU a call")
-    with _redis() as url:
+    with redis_server() as (url, _):
         cost = asyncio.run(_cost(SharedLimiter(url), calls))
         say(f"through Redis, {KEYS:,} keys: {cost:.2f} us of CPU a call, waiting included")
 
@@ -46,7 +43,7 @@ def _tell_memory() -> None:
     before = process.memory_info().rss
     for _ in range(LIMIT):
         for key in range(BUSY):
-            limiter.take_now(IDS + key, LIMIT)
+            limiter.take_now((IDS + key).to_bytes(16), LIMIT, AtHand())
     held = (process.memory_info().rss - before) / BUSY
     say(f"a key that is busy up to {LIMIT}: {held:,.0f} bytes, of {BUSY:,}")
 
@@ -54,14 +51,16 @@ def _tell_memory() -> None:
 async def _cost(limiter: Limiter, calls: int) -> float:
     """Microseconds of this process for each, 64 callers at once; each key was asked for before."""
     rng = random.Random(4711)  # noqa: S311
-    drawn = [IDS + rng.randrange(KEYS) for _ in range(calls)]
+    known = [(IDS + number).to_bytes(16) for number in range(KEYS)]
+    drawn = rng.choices(known, k=calls)
+    at_hand = {key: AtHand() for key in known}
 
-    async def call(keys: list[int]) -> None:
+    async def call(keys: list[bytes]) -> None:
         for key in keys:
-            if limiter.take_now(key, LIMIT) is None:
-                await limiter.take(key, LIMIT)
+            if limiter.take_now(key, LIMIT, at_hand[key]) is None:
+                await limiter.take(key, LIMIT, at_hand[key])
 
-    await asyncio.gather(*(call(list(range(IDS + n, IDS + KEYS, 64))) for n in range(64)))
+    await asyncio.gather(*(call(known[n::64]) for n in range(64)))
     began = time.process_time()
     await asyncio.gather(*(call(drawn[n::64]) for n in range(64)))
     took = time.process_time() - began
@@ -69,21 +68,6 @@ async def _cost(limiter: Limiter, calls: int) -> float:
         raise SystemExit(f"{limiter.failures} calls were not counted")
     await limiter.close()
     return took / calls * 1e6
-
-
-@contextmanager
-def _redis() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="portal-bench-") as folder:
-        place = Path(folder) / "redis.sock"
-        command = ["redis-server", "--port", "0", "--unixsocket", str(place), "--save", ""]
-        server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603
-        try:
-            while not place.exists():
-                time.sleep(0.01)
-            yield f"unix://{place}"
-        finally:
-            server.terminate()
-            server.wait(10)
 
 
 if __name__ == "__main__":

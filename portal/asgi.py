@@ -5,7 +5,6 @@ behind a bridge of threads, which is twice as fast as Django's own ASGI (docs/de
 """
 
 import asyncio
-import gc
 import string
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -23,6 +22,7 @@ from apikeys.edge.guard import Guard
 from apikeys.edge.routes import belongs_to_door
 from examples.feed.feed import Feed
 from portal.lib.env import env_bool, env_int
+from portal.lib.garbage import settle
 from portal.lib.http import CAME_TOO_SLOWLY
 from portal.lib.turnstile import CAME_TOO_OFTEN, Turnstile
 from portal.wsgi import application as pages_wsgi
@@ -34,11 +34,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 # How long a page's thread may go on while the machine door waits for its turn: Python's own 5 ms,
 # several times a call, would be most of what a call takes.
 sys.setswitchinterval(0.0005)
-# Collecting garbage stops every thread. What is loaded by now will never be any: it need not be
-# looked through, a tenth of a second each time.
 _LOADED = get_resolver().url_patterns
-gc.collect()
-gc.freeze()
+settle()
 
 PAGE_THREADS = env_int("PAGE_THREADS", 8, least=1)
 pages: Any = WSGIMiddleware(cast(Any, pages_wsgi), workers=PAGE_THREADS)

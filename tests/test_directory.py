@@ -27,7 +27,7 @@ def make_row(number: int = 1, *, tenant: int = 1, **own: Any) -> Row:
         "key_version": 1,
         "secret_version": 1,
     }
-    key = Own(key_id=uuid.UUID(int=1000 + number), secret_id=number, **{**first, **own})
+    key = Own(key=(1000 + number).to_bytes(16), secret_id=number, **{**first, **own})
     return Row(shared, key)
 
 

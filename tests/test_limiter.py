@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apikeys.edge.limiter import SECOND, WINDOW, LocalLimiter, Quota
+from apikeys.verdict import AtHand
 
 KEY = 4711
 # Gaps between two calls: none, about a window, and what lies between them.
@@ -27,10 +29,11 @@ class Timed:
     def __init__(self) -> None:
         self.now = 10**15
         self.limiter = LocalLimiter(lambda: self.now)
+        self.at_hand: dict[int, AtHand] = defaultdict(AtHand)
 
     def take(self, limit: int, key: int = KEY) -> Quota:
         """One call, now."""
-        return self.limiter.take_now(key, limit)
+        return self.limiter.take_now(key.to_bytes(16), limit, self.at_hand[key])
 
     def takes(self, limit: int, moments: Iterable[int]) -> list[bool]:
         """Which of the calls at these moments, counted from now, are let in."""
@@ -137,7 +140,7 @@ def test_a_key_that_is_busy_up_to_600_takes_5_kilobytes() -> None:
     timed = Timed()
     for _ in range(700):
         timed.take(600)
-    log = timed.limiter._lively[KEY]
+    log = timed.limiter._lively[KEY.to_bytes(16)]
     held = [log, log._ring]
     assert sum(map(sys.getsizeof, held)) < 5_300
 

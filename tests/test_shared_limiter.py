@@ -15,6 +15,7 @@ import pytest
 from apikeys.edge import limiter_account, shared_limiter
 from apikeys.edge.limiter import SECOND, Quota
 from apikeys.edge.shared_limiter import SharedLimiter
+from apikeys.verdict import AtHand
 from portal.lib.env import SettingError
 from tests.door import run
 from tests.redis_server import RedisServer, redis_server
@@ -23,7 +24,7 @@ __all__ = ["redis_server"]  # pytest finds the fixture here
 
 pytestmark = pytest.mark.service
 
-KEY = 4711
+KEY = (4711).to_bytes(16)
 WINDOW = 2  # seconds, in most of these tests
 
 
@@ -60,10 +61,10 @@ async def processes(
             await limiter.close()
 
 
-async def take(limiter: SharedLimiter, limit: int, key: int = KEY) -> Taken:
+async def take(limiter: SharedLimiter, limit: int, key: bytes = KEY) -> Taken:
     """One call."""
     came_at = time.monotonic()
-    quota = await limiter.take(key, limit)
+    quota = await limiter.take(key, limit, AtHand())
     return Taken(came_at, time.monotonic(), quota)
 
 
@@ -147,9 +148,9 @@ def test_a_key_in_use_is_let_in_without_a_question_for_each_call(
         async with processes(redis_server, 1, 60) as (limiter,):
             waited = 0
             for _ in range(300):
-                if limiter.take_now(KEY, 600) is None:
+                if limiter.take_now(KEY, 600, AtHand()) is None:
                     waited += 1
-                    await limiter.take(KEY, 600)
+                    await limiter.take(KEY, 600, AtHand())
                 await asyncio.sleep(0.002)
             return waited
 
@@ -162,7 +163,9 @@ def test_many_keys_share_a_question(redis_server: RedisServer) -> None:
 
     async def work() -> list[Taken]:
         async with processes(redis_server, 1, 60) as (limiter,):
-            taken = await asyncio.gather(*[take(limiter, 60, key) for key in range(1000)])
+            taken = await asyncio.gather(
+                *[take(limiter, 60, key.to_bytes(16)) for key in range(1000)]
+            )
             assert len(limiter) == 1000
             return taken
 
@@ -195,7 +198,7 @@ def test_what_is_left_is_told(redis_server: RedisServer) -> None:
 
     async def work() -> list[Quota | None]:
         async with processes(redis_server, 1, 60) as (limiter,):
-            return [await limiter.take(KEY, 20) for _ in range(21)]
+            return [await limiter.take(KEY, 20, AtHand()) for _ in range(21)]
 
     told = run(work)
     assert [quota.left for quota in told if quota] == [*range(19, -1, -1), -1]
@@ -287,10 +290,10 @@ def test_when_redis_is_away_calls_pass_and_are_told_of(
                 if change:
                     change()
                     await asyncio.sleep(0.3)
-                taken = [await take(limiter, 20, key) for _ in range(50)]
+                taken = [await take(limiter, 20, key.to_bytes(16)) for _ in range(50)]
                 found.append(sum(each.is_in for each in taken))
                 failures.append(limiter.failures)
-                assert not (await take(limiter, 20, 0)).is_in
+                assert not (await take(limiter, 20, bytes(16))).is_in
             return found
 
     failures: list[int] = []

@@ -261,7 +261,7 @@ def test_a_key_deleted_meanwhile_does_not_keep_the_others_from_being_written(
     """It is left out."""
     key, _ = make_key(acme)
     here = record(key)
-    gone = replace(here, key_id=uuid4(), secret_id=0, is_secret_retired=True)
+    gone = replace(here, key=uuid4().bytes, secret_id=0, is_secret_retired=True)
     count((gone, OFFICE), (here, OFFICE), verdict=NOT_FOUND)
     count((gone, OFFICE), (here, OFFICE))
     assert calls_of(key) == {"allowed": 1, "not_found": 1}

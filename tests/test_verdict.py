@@ -41,7 +41,7 @@ def call(**given: Any) -> Call:
 def record(**given: Any) -> KeyRecord:
     """The record of a live key without an allowlist, but for what is given."""
     given = {
-        "key_id": KEY_ID,
+        "key": KEY_ID.bytes,
         "tenant_id": TENANT_ID,
         "tenant_slug": "acme",
         "tenant_name": "Acme Sportsbook",

@@ -5,6 +5,7 @@ Alone: granian --interface asgi apikeys.edge.app:application
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 
 from apikeys.edge.answers import Answer, new_request_id, plain, refusal, rendered
 from apikeys.edge.calls import Reading, Scope, read_call
@@ -18,6 +19,7 @@ from apikeys.edge.whoami import whoami
 from apikeys.refusals import NOT_FOUND, UNAVAILABLE
 from apikeys.verdict import KeyRecord
 from portal.lib.env import SettingError
+from portal.lib.garbage import settle
 from portal.lib.redact import RedactingFormatter
 
 Receive = Callable[[], Awaitable[Scope]]
@@ -42,6 +44,7 @@ class Door:
     def __init__(self, settings: EdgeSettings | None = None, *, gate: Gate | None = None) -> None:
         """gate: the process's own, if it has one already; else one is made with the settings."""
         self._gate = gate or Gate(settings)
+        self._latency = self._gate.latency
 
     @property
     def gate(self) -> Gate:
@@ -51,10 +54,13 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
         if scope["type"] == "http":
+            began_at = monotonic() if self._latency.is_due() else 0.0
             status, headers, body = await self._answer(scope)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             body = b"" if scope["method"] == "HEAD" else body
             await send({"type": "http.response.body", "body": body})
+            if began_at:
+                self._latency.calls.add(monotonic() - began_at)
         elif scope["type"] == "websocket":
             await refuse_handshake(await self._answer(scope), scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -75,7 +81,7 @@ class Door:
             reading = read_call(scope, self._gate.trusted_proxies)
             decision = self._gate.decide_now(reading.call)
             if decision is None:
-                decision = await self._gate.decide(reading.call)
+                decision = await self._gate.decide_later(reading.call)
             return _tell(reading, decision, request_id)
         except Exception:  # whatever it is, nobody gets in by it
             _log.exception("The machine door failed on request %s", request_id)
@@ -96,6 +102,7 @@ class Door:
                 except SettingError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
+                settle()
             else:
                 await self.close()
             await send({"type": f"{message['type']}.complete"})

@@ -1,7 +1,7 @@
 """A call as ASGI hands it over, read in one pass over its headers. Its body is never read."""
 
-from collections.abc import MutableMapping
-from functools import lru_cache
+from collections.abc import Callable, MutableMapping
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -19,6 +19,11 @@ class Reading(NamedTuple):
     chosen: Format | None
 
 
+# A named tuple's own way goes through Python code, and both are made for each call.
+_call: Callable[[tuple[Any, ...]], Call] = partial(tuple.__new__, Call)
+_reading: Callable[[tuple[Call, Format | None]], Reading] = partial(tuple.__new__, Reading)
+
+
 def read_call(scope: Scope, trusted_proxies: int) -> Reading:
     """Header names are compared whole: `X_API_KEY` is another header, whatever some make of it."""
     keys: list[str] = []
@@ -31,23 +36,20 @@ def read_call(scope: Scope, trusted_proxies: int) -> Reading:
             accepted.append(value.decode("latin-1").strip(" \t"))
         elif name == b"x-forwarded-for":
             forwarded_for.append(value.decode("latin-1").strip(" \t"))
-    chosen = negotiate(accepted)
+    chosen = negotiate(accepted) if accepted else Format.JSON
     wants_stream = scope["type"] == "websocket"
     if wants_stream:
         keys.extend(query_keys(scope["query_string"]))
     client = scope.get("client")
     peer = client[0] if client else None
-    call = Call(
-        keys,
+    address = (
         client_address(peer, forwarded_for, trusted_proxies)
         if trusted_proxies
-        else _address_of(peer),
-        "GET" if wants_stream else scope["method"],
-        scope["raw_path"],
-        chosen is not None,
-        wants_stream,
+        else _address_of(peer)
     )
-    return Reading(call, chosen)
+    method = "GET" if wants_stream else scope["method"]
+    call = _call((keys, address, method, scope["raw_path"], chosen is not None, wants_stream))
+    return _reading((call, chosen))
 
 
 @lru_cache(maxsize=4096)

@@ -48,8 +48,7 @@ class Directory:
         self._entries = Entries()
         self._floors = Floors()
         self._unknown: dict[bytes, tuple[int, float]] = {}  # moment of the read, until when
-        # With the moment in which it was last checked.
-        self._ready: dict[bytes, tuple[int, KeyRecord]] = {}
+        self._ready: dict[bytes, KeyRecord] = {}
         self._ready_order: deque[bytes] = deque()
         self._proved_at = float("-inf")
         self._moment = 0
@@ -58,6 +57,7 @@ class Directory:
         self._horizon = 0  # the same, of reads that come in now: floors before it are forgotten
         self._round_began = 0
         self._left_in_round = 0
+        self._round_epoch = self._swept_epoch = -1  # of the round under way, and of the last whole
 
     def __len__(self) -> int:
         """How many keys are remembered, those that are not believed any more included."""
@@ -83,8 +83,8 @@ class Directory:
         To be believed only while `is_fresh`.
         """
         ready = self._ready.get(sha)
-        if ready is not None and ready[0] == self._moment:
-            return ready[1]
+        if ready is not None and ready.at_hand.moment == self._moment:
+            return ready
         if self._vouched(sha):
             record = self._entries.row(sha).record()
             self._make_ready(sha, record)
@@ -101,7 +101,7 @@ class Directory:
         if row is None:
             return begun >= self._unknown_since
         return self._allows_shared(row.shared, begun) and self._allows_own(
-            row.own.key_id.bytes,
+            row.own.key,
             row.own.key_version,
             row.own.secret_id,
             row.own.secret_version,
@@ -173,8 +173,11 @@ class Directory:
         """Move the hand on, past what may be believed; what may not is let go.
 
         When it has been all round, the floors that were there when it began concern nothing that
-        is still remembered; and no read that began before is let in any more.
+        is still remembered; and no read that began before is let in any more. Where nothing has
+        been overruled since, there is nothing to look for.
         """
+        if not self._floors and self._swept_epoch == self._epoch:
+            return
         for _ in range(min(SWEPT_AT_ONCE, len(self._entries))):
             self._left_in_round -= 1
             if self._vouched(self._entries.at_hand()):
@@ -186,6 +189,7 @@ class Directory:
             self._horizon = self._round_began
             self._round_began = self._moment
             self._left_in_round = len(self._entries)
+            self._swept_epoch, self._round_epoch = self._round_epoch, self._epoch
 
     def _evict(self) -> None:
         """Let one entry go, if possible one that was not in use lately.
@@ -203,7 +207,8 @@ class Directory:
     def _make_ready(self, sha: bytes, record: KeyRecord) -> None:
         if sha not in self._ready:
             self._ready_order.append(sha)
-        self._ready[sha] = (self._moment, record)
+        record.at_hand.moment = self._moment
+        self._ready[sha] = record
         if len(self._ready_order) > self._most_keys // READY_SHARE:
             del self._ready[self._ready_order.popleft()]
 
@@ -250,7 +255,7 @@ class Directory:
         if head is None or not self._vouched(sha):
             return False
         key_id, _, secret_id, key_version, secret_version, *_ = head
-        is_same = (key_id, secret_id) == (row.own.key_id.bytes, row.own.secret_id)
+        is_same = (key_id, secret_id) == (row.own.key, row.own.secret_id)
         return is_same and (
             key_version > row.own.key_version or secret_version > row.own.secret_version
         )

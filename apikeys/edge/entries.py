@@ -6,7 +6,6 @@ share is held once, and so is each combination of scopes and sports.
 """
 
 import struct
-import uuid
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -60,12 +59,12 @@ class Entries:
     def row(self, sha: bytes) -> Row:
         """The whole entry. KeyError if there is none."""
         packed = self._packed[sha]
-        key_id, tenant_id, secret_id, key_version, secret_version, number, _, flags = (
+        key, tenant_id, secret_id, key_version, secret_version, number, _, flags = (
             _HEAD.unpack_from(packed)
         )
         scopes, sports = self._grants[number]
         own = Own(
-            uuid.UUID(bytes=key_id),
+            key,
             secret_id,
             bool(flags & _RETIRED),
             bool(flags & _REVOKED),
@@ -88,7 +87,7 @@ class Entries:
             self._leave(earlier[1])
         flags = _RETIRED * own.is_secret_retired | _REVOKED * own.is_key_revoked
         head = _HEAD.pack(
-            own.key_id.bytes,
+            own.key,
             tenant_id,
             own.secret_id,
             own.key_version,

@@ -1,6 +1,7 @@
 """What a process of the machine door knows of itself: numbers, in what JSON can hold."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from time import monotonic
 
 from apikeys.edge.directory import Directory
@@ -8,24 +9,27 @@ from apikeys.edge.usage import ALLOWED, Usage
 
 Facts = dict[str, object]
 
+LOOKUP_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15)  # seconds
+
 
 class Histogram:
     """How long things took, in Prometheus's way: how many took so long at most."""
 
-    BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15)  # seconds
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(self.BOUNDS) + 1)  # the last: longer than all bounds
+    def __init__(self, bounds: Sequence[float] = LOOKUP_BOUNDS) -> None:
+        """bounds: seconds, the least first."""
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(bounds) + 1)  # the last: longer than all bounds
         self._seconds = 0.0
 
     def add(self, seconds: float) -> None:
         """One more."""
-        self._counts[bisect_left(self.BOUNDS, seconds)] += 1
+        self._counts[bisect_left(self._bounds, seconds)] += 1
         self._seconds += seconds
 
     def facts(self) -> Facts:
         """counts: of each bound, those not in a lower one; the last beyond them all."""
-        return {"counts": list(self._counts), "seconds": self._seconds}
+        counts = list(self._counts)
+        return {"bounds": list(self._bounds), "counts": counts, "seconds": self._seconds}
 
 
 def facts_of(

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import monotonic
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from apikeys.edge.attendance import Attendance
 from apikeys.edge.database import Database, DatabaseAway
 from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.facts import Facts, facts_of
+from apikeys.edge.latency import Latency
 from apikeys.edge.limiter import WINDOW_SECONDS, Limiter, LocalLimiter, Quota
 from apikeys.edge.listener import Listener
 from apikeys.edge.markets import Markets
@@ -52,6 +54,12 @@ class Decision(NamedTuple):
     headers: tuple[Header, ...] = ()
 
 
+# A named tuple's own way goes through Python code, and one is made for each call.
+_decision: Callable[[tuple[Verdict, KeyRecord | None, tuple[Header, ...]]], Decision] = partial(
+    tuple.__new__, Decision
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What is open while the gate is."""
@@ -80,11 +88,17 @@ class Gate:
         self._parts: _Parts | None = None
         self._complained_at = -float(COMPLAINT_SECONDS)
         self._unsaid = 0
+        self._latency = Latency()
 
     @property
     def trusted_proxies(self) -> int:
         """How many proxies stand before it: portal.lib.address."""
-        return self._open().settings.trusted_proxies
+        return (self._parts or self._open()).settings.trusted_proxies
+
+    @property
+    def latency(self) -> Latency:
+        """How long calls take, and how many were decided from memory."""
+        return self._latency
 
     @property
     def limiter_failures(self) -> int:
@@ -113,10 +127,10 @@ class Gate:
 
     def facts(self) -> Facts:
         """What this process knows of itself, for the metrics."""
-        return _facts(self._open())
+        return _facts(self._open(), self._latency)
 
     def decide_now(self, call: Call) -> Decision | None:
-        """The decision, if it can be had without waiting; None where `decide` must be asked."""
+        """The decision, if it can be had without waiting; None where it cannot."""
         parts = self._parts or self._open()
         if refusal := refuse_presentation(call):
             return self._tell(call, refusal, None)
@@ -126,7 +140,7 @@ class Gate:
         if (refusal := refuse_uncounted(call, record)) or record is None or call.wants_stream:
             return self._tell(call, refusal or ALLOWED, record)
         limit = record.limit_rpm or LIMIT_WITHOUT_CONTRACT
-        quota = parts.limiter.take_now(record.key_id.int, limit)
+        quota = parts.limiter.take_now(record.key, limit, record.at_hand)
         return None if quota is None else self._tell_counted(call, record, limit, quota)
 
     async def decide(self, call: Call) -> Decision:
@@ -134,8 +148,17 @@ class Gate:
 
         The handshake of a WebSocket is not held against the limit.
         """
-        if (decision := self.decide_now(call)) is not None:
-            return decision
+        decision = self.decide_now(call)
+        return await self.decide_later(call) if decision is None else decision
+
+    async def decide_later(self, call: Call) -> Decision:
+        """The same, where `decide_now` has just said None."""
+        is_remembered = self._open().store.recall(call.keys[0]) is not MISSING
+        with self._latency.waiting(is_remembered=is_remembered):
+            return await self._ask(call)
+
+    async def _ask(self, call: Call) -> Decision:
+        """By asking Postgres or Redis."""
         parts = self._open()
         try:
             record = await parts.store.key_record(call.keys[0])
@@ -145,7 +168,7 @@ class Gate:
         if (refusal := refuse_uncounted(call, record)) or record is None or call.wants_stream:
             return self._tell(call, refusal or ALLOWED, record)
         limit = record.limit_rpm or LIMIT_WITHOUT_CONTRACT
-        quota = await parts.limiter.take(record.key_id.int, limit)
+        quota = await parts.limiter.take(record.key, limit, record.at_hand)
         return self._tell_counted(call, record, limit, quota)
 
     def refuse_after_all(self, call: Call, record: KeyRecord, verdict: Verdict) -> None:
@@ -187,7 +210,7 @@ class Gate:
         places = Places(redis_url) if redis_url else None
         streams = Streams(store, markets, directory.is_fresh, places)
         # What it says while the gate closes must not open it again.
-        attendance = Attendance(database, directory, lambda: _facts(parts), grace)
+        attendance = Attendance(database, directory, lambda: _facts(parts, self._latency), grace)
         listener = Listener(settings.database, directory, markets, streams, attendance)
         parts = _Parts(
             settings,
@@ -234,7 +257,7 @@ class Gate:
     ) -> Decision:
         """Every decision passes here, once."""
         (self._parts or self._open()).usage.note(call, record, verdict)
-        return Decision(verdict, record, headers)
+        return _decision((verdict, record, headers))
 
     def _complain(self, away: DatabaseAway) -> None:
         self._unsaid += 1
@@ -249,8 +272,8 @@ def _policy(limit: int) -> Header:
     return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, WINDOW_SECONDS)
 
 
-def _facts(parts: _Parts) -> Facts:
-    return facts_of(
+def _facts(parts: _Parts, latency: Latency) -> Facts:
+    return latency.facts() | facts_of(
         usage=parts.usage,
         directory=parts.directory,
         lookups=parts.store.lookups,

@@ -7,8 +7,11 @@ docs/decisions/0008-limit.md says why it is no token bucket.
 
 from array import array
 from collections.abc import Callable
+from functools import partial
 from time import monotonic_ns
 from typing import NamedTuple, Protocol
+
+from apikeys.verdict import AtHand
 
 WINDOW_SECONDS = 60
 SECOND = 1_000_000_000  # in the unit of all times here
@@ -27,15 +30,19 @@ class Quota(NamedTuple):
     seconds: int
 
 
+# A named tuple's own way goes through Python code, and one is made for each call.
+_quota: Callable[[tuple[int, int]], Quota] = partial(tuple.__new__, Quota)
+
+
 class Limiter(Protocol):
-    """Counts calls by key."""
+    """Counts calls by key: its id, 16 bytes."""
 
     failures: int  # calls that passed uncounted, because nobody could be asked
 
-    def take_now(self, key: int, limit: int) -> Quota | None:
+    def take_now(self, key: bytes, limit: int, at_hand: AtHand) -> Quota | None:
         """Count a call if it may pass. None: that cannot be told without waiting; ask `take`."""
 
-    async def take(self, key: int, limit: int) -> Quota | None:
+    async def take(self, key: bytes, limit: int, at_hand: AtHand) -> Quota | None:
         """The same, waiting if need be. None: it passes uncounted."""
 
     async def close(self) -> None:
@@ -52,34 +59,43 @@ class LocalLimiter:
         self._clock = clock
         # A key is moved to the lively ones when it calls. Whoever is still with the others after a
         # window in which nobody was moved there has not called for that long.
-        self._lively: dict[int, _Log] = {}
-        self._others: dict[int, _Log] = {}
-        self._idle: list[dict[int, _Log]] = []
+        self._lively: dict[bytes, _Log] = {}
+        self._others: dict[bytes, _Log] = {}
+        self._idle: list[dict[bytes, _Log]] = []
+        self._turn_number = 0
         self._turns_at = clock() + WINDOW
 
     def __len__(self) -> int:
         """How many keys are remembered."""
         return sum(map(len, (self._lively, self._others, *self._idle)))
 
-    def take_now(self, key: int, limit: int) -> Quota:
+    def take_now(self, key: bytes, limit: int, at_hand: AtHand) -> Quota:
         """Count a call if it may pass. Never has to wait."""
         now = self._clock()
         if now >= self._turns_at:
             self._turn(now)
         if self._idle:
             self._forget()
-        log = self._lively.get(key)
-        if log is None:
-            log = self._others.pop(key) if key in self._others else _Log()
-            self._lively[key] = log
+        log: _Log | None = at_hand.log
+        if log is None or log.turn != self._turn_number:
+            log = at_hand.log = self._find(key)
         return log.take(limit, now)
 
-    async def take(self, key: int, limit: int) -> Quota:
+    async def take(self, key: bytes, limit: int, at_hand: AtHand) -> Quota:
         """The same."""
-        return self.take_now(key, limit)
+        return self.take_now(key, limit, at_hand)
 
     async def close(self) -> None:
         """There is nothing to give up."""
+
+    def _find(self, key: bytes) -> "_Log":
+        """The key's log, with the lively ones from now on; it stays the key's until they turn."""
+        log = self._lively.get(key)
+        if log is None:
+            log = self._others.pop(key) if key in self._others else _Log()
+            log.turn = self._turn_number
+            self._lively[key] = log
+        return log
 
     def _turn(self, now: int) -> None:
         """Those who did not call for a whole window are idle."""
@@ -89,6 +105,7 @@ class LocalLimiter:
         self._idle.append(self._others)
         self._lively, self._others = {}, self._lively
         self._turns_at = now + WINDOW
+        self._turn_number += 1
 
     def _forget(self) -> None:
         """A few at a time: to forget all would stop everybody for a moment."""
@@ -100,11 +117,15 @@ class LocalLimiter:
 
 
 class _Log:
-    """The moments of a key's calls in the last window, in a ring that grows with their number."""
+    """The moments of a key's calls in the last window, in a ring that grows with their number.
 
-    __slots__ = ("_first", "_length", "_ring")
+    turn: the last one in which it was moved to the lively ones.
+    """
+
+    __slots__ = ("_first", "_length", "_ring", "turn")
 
     def __init__(self) -> None:
+        self.turn = -1
         self._ring = array("q", bytes(8 * _LEAST_PLACES))
         self._first = 0
         self._length = 0
@@ -121,13 +142,13 @@ class _Log:
             self._length = length
             # After a limit was lowered more than one has to leave before one is let in.
             leaves = ring[(first + length - limit) % places]
-            return Quota(-1, -((passed - leaves) // SECOND))
+            return _quota((-1, -((passed - leaves) // SECOND)))
         if length == places:
             self._grow(limit)
             ring, first, places = self._ring, 0, len(self._ring)
         ring[(first + length) % places] = now
         self._length = length + 1
-        return Quota(limit - length - 1, -((passed - ring[first]) // SECOND))
+        return _quota((limit - length - 1, -((passed - ring[first]) // SECOND)))
 
     def _grow(self, limit: int) -> None:
         """To twice the places, or as many as the limit needs."""

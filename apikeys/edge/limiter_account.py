@@ -82,7 +82,7 @@ class Account:
             self.limit = limit
             self.stock = self.refused_until = 0
 
-    def ask(self, key: int, now: int, *, is_closing: bool = False) -> tuple[bytes, Asked]:
+    def ask(self, key: bytes, now: int, *, is_closing: bool = False) -> tuple[bytes, Asked]:
         """The question to send now. What was claimed and is too old to be used is given back."""
         if now >= self.good_until or is_closing:
             self.stock = 0
@@ -91,7 +91,7 @@ class Account:
         is_in_use = not is_closing and bool(uses or waiting)
         wanted = max(0, self.wanted - self.stock) if is_in_use else 0
         head = _QUESTION.pack(
-            key.to_bytes(16), min(self.limit, _MOST), self.stock, len(waiting), wanted, len(uses)
+            key, min(self.limit, _MOST), self.stock, len(waiting), wanted, len(uses)
         )
         ages = [min(_MOST, (now - use) // _MICROSECOND) for use in uses]
         question = head + struct.pack(f"<{len(ages)}I", *ages)

@@ -48,9 +48,9 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A key and one of its secrets. networks: the allowlist as text, separated by commas."""
+    """A key, by its id, and one of its secrets. networks: its allowlist, separated by commas."""
 
-    key_id: uuid.UUID
+    key: bytes
     secret_id: int
     is_secret_retired: bool
     is_key_revoked: bool
@@ -83,7 +83,7 @@ def parse_row(columns: tuple[Any, ...]) -> tuple[bytes, Row]:
         _OWN_COLUMNS
     ]
     own = Own(
-        key_id,
+        key_id.bytes,
         secret_id,
         is_retired,
         is_revoked,
@@ -103,7 +103,7 @@ def _words(of_row: Iterable[str]) -> tuple[str, ...]:
 def record_of(shared: Shared, own: Own) -> KeyRecord:
     """Of scopes and sports those that the contract still holds, scopes in catalogue order."""
     return KeyRecord(
-        key_id=own.key_id,
+        key=own.key,
         tenant_id=shared.tenant_id,
         tenant_slug=shared.slug,
         tenant_name=shared.name,

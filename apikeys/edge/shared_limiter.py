@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 
 from apikeys.edge.limiter import SECOND, WINDOW, Quota
 from apikeys.edge.limiter_account import ANSWER_BYTES, HOLD_SECONDS, Account, Asked
+from apikeys.verdict import AtHand
 from portal.lib.env import SettingError
 from portal.lib.redact import redacted
 
@@ -57,10 +58,10 @@ class SharedLimiter:
         milliseconds = (window * 1000 // SECOND, HOLD_SECONDS * 1000)
         self._introduction: tuple[bytes, int, int] = (secrets.token_bytes(8), *milliseconds)
         self._clock = clock
-        self._accounts: dict[int, Account] = {}
-        self._told: deque[tuple[int, int]] = deque()  # when, and of which key
-        self._urgent: dict[int, None] = {}  # keys that calls are waiting for
-        self._others: dict[int, None] = {}  # keys of which there is something to tell
+        self._accounts: dict[bytes, Account] = {}
+        self._told: deque[tuple[int, bytes]] = deque()  # when, and of which key
+        self._urgent: dict[bytes, None] = {}  # keys that calls are waiting for
+        self._others: dict[bytes, None] = {}  # keys of which there is something to tell
         self._woken = asyncio.Event()
         self._speaking: asyncio.Task[None] | None = None
         self._away_until = 0
@@ -71,7 +72,7 @@ class SharedLimiter:
         """How many keys are remembered."""
         return len(self._accounts)
 
-    def take_now(self, key: int, limit: int) -> Quota | None:
+    def take_now(self, key: bytes, limit: int, at_hand: AtHand) -> Quota | None:
         """Count a call by what is claimed here, or refuse it by what is known. None: `take`."""
         account = self._accounts.get(key)
         if account is None or account.limit != limit:
@@ -83,9 +84,9 @@ class SharedLimiter:
                 self._woken.set()
         return quota
 
-    async def take(self, key: int, limit: int) -> Quota | None:
+    async def take(self, key: bytes, limit: int, at_hand: AtHand) -> Quota | None:
         """The same, waiting for Redis if need be. None while that is away: the call passes."""
-        if (quota := self.take_now(key, limit)) is not None:
+        if (quota := self.take_now(key, limit, at_hand)) is not None:
             return quota
         if self._clock() < self._away_until:
             self.failures += 1
@@ -158,7 +159,7 @@ class SharedLimiter:
             elif not account.waiting:
                 del self._accounts[key]
 
-    async def _exchange(self, keys: Sequence[int], *, is_closing: bool = False) -> bool:
+    async def _exchange(self, keys: Sequence[bytes], *, is_closing: bool = False) -> bool:
         """Ask about these keys. False where Redis is away: then whoever waits may pass."""
         now = self._clock()
         asked: list[Asked] = []
@@ -187,7 +188,7 @@ class SharedLimiter:
             self._complained_at = -1
         return True
 
-    def _let_pass(self, keys: Iterable[int]) -> None:
+    def _let_pass(self, keys: Iterable[bytes]) -> None:
         """Nobody waits any longer. What Redis has not heard of a key is kept for later."""
         for key in dict.fromkeys(keys):
             account = self._accounts[key]

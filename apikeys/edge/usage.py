@@ -48,7 +48,8 @@ class Usage:
         self._written = 0  # batches
         self._batches: Iterator[Batch] = iter(())  # what was taken away to be written
         self._batch: Batch | None = None  # the one of them that is being written
-        self._tallies: dict[uuid.UUID, Tally] = {}  # of the present minute
+        self._tallies: dict[bytes, Tally] = {}  # of the present minute, by key
+        self._round = object()  # a new one whenever _tallies is another dictionary
         self._minute = 0
         self._minute_ends = 0.0
         self._minutes: Minutes = {}  # those before it
@@ -70,7 +71,9 @@ class Usage:
         now = clock.timestamp()
         if now >= self._minute_ends:
             self._begin_minute(now)
-        tally = self._tallies.get(record.key_id) or self._begin_tally(record.key_id)
+        tally: Tally | None = record.at_hand.tally
+        if tally is None or tally.round is not self._round:
+            tally = record.at_hand.tally = self._tally_of(record.key)
         if verdict.is_allowed:
             self.allowed += 1
             tally.allowed += 1
@@ -87,7 +90,7 @@ class Usage:
         Of the sums, which only grow, it is in both.
         """
         self.note(call, record, verdict)
-        if tally := self._tallies.get(record.key_id):
+        if tally := self._tallies.get(record.key):
             tally.allowed -= 1  # below zero where the other was taken away in between
 
     def open(self) -> None:
@@ -149,6 +152,7 @@ class Usage:
         self._minute_ends = self._minute + _MINUTE
         self._tallies = self._minutes.pop(self._minute, {})
         self._held -= len(self._tallies)
+        self._round = object()
 
     def _put_by(self) -> None:
         if self._tallies:
@@ -156,12 +160,15 @@ class Usage:
             self._held += len(self._tallies)
             self._tallies = {}
 
-    def _begin_tally(self, key_id: uuid.UUID) -> Tally:
-        tally = Tally()
-        if self.waiting < MOST_TALLIES:
-            self._tallies[key_id] = tally
-        else:
-            self.lost += 1
+    def _tally_of(self, key: bytes) -> Tally:
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = Tally()
+            if self._held + len(self._tallies) >= MOST_TALLIES:
+                self.lost += 1
+                return tally
+            self._tallies[key] = tally
+        tally.round = self._round
         return tally
 
     def _note_retired(self, secret_id: int, call: Call, now: float) -> None:

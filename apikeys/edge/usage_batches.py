@@ -4,7 +4,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -31,24 +31,23 @@ class Refusal:
     detail: str
     calls: int
 
-    def joined(self, other: "Refusal") -> "Refusal":
-        """The later of both, for the calls of both."""
-        later = max(self, other, key=lambda each: each.at)
-        return replace(later, calls=self.calls + other.calls)
 
-
-@dataclass(slots=True)
 class Tally:
     """The calls of one key within a minute. used_at: when it was last let in; 0 for never.
 
-    There is one for each key in use, so what most of them have no need for is made when it is.
+    round: while it is the counter's own, calls of this key are to be counted here. There is a tally
+    for each key in use, so what most of them have no need for is made when it is.
     """
 
-    allowed: int = 0
-    used_at: float = 0.0
-    address: Address | None = None
-    refused: Counter[str] | None = None
-    refusals: dict[tuple[str, Address | None], Refusal] | None = None
+    __slots__ = ("address", "allowed", "refusals", "refused", "round", "used_at")
+
+    def __init__(self) -> None:
+        self.round: object = None
+        self.allowed = 0
+        self.used_at = 0.0
+        self.address: Address | None = None
+        self.refused: Counter[str] | None = None
+        self.refusals: dict[tuple[str, Address | None], Refusal] | None = None
 
     def refuse(self, call: Call, verdict: Verdict, now: float, most_reasons: int) -> None:
         """Count a refusal; note what it was about unless there are too many different ones."""
@@ -62,7 +61,7 @@ class Tally:
             self.refusals[why] = Refusal(now, call.method, call.path, verdict.detail, calls)
 
 
-Minutes = dict[int, dict[uuid.UUID, Tally]]  # by the second that the minute begins with
+Minutes = dict[int, dict[bytes, Tally]]  # by the second that the minute begins with, and by key
 
 # In one statement and so in one snapshot: either all of a batch is written or nothing. Rows are
 # locked in the order of their keys, so that processes wait for each other and not in a circle. A
@@ -74,16 +73,22 @@ WITH mine AS (
     ON CONFLICT (process) DO UPDATE SET batch = excluded.batch, written_at = excluded.written_at
     WHERE known.batch < excluded.batch
     RETURNING batch
-), calls AS MATERIALIZED (
-    SELECT sent.* FROM mine, unnest(%s::uuid[], %s::float8[], %s::text[], %s::bigint[])
-    AS sent (key, start, outcome, calls)
+), sent AS MATERIALIZED (
+    SELECT sent.* FROM mine, unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::inet[])
+    AS sent (key, allowed, used_at, address)
 ), uses AS MATERIALIZED (
-    SELECT sent.* FROM mine, unnest(%s::uuid[], %s::float8[], %s::inet[])
-    AS sent (key, at, address)
+    SELECT key, to_timestamp(used_at / 1000.0) AS at, address FROM sent WHERE used_at > 0
 ), given AS MATERIALIZED (
-    SELECT sent.* FROM mine, (VALUES (%s::jsonb, %s::jsonb)) AS sent (refusals, retired)
+    SELECT sent.* FROM mine, (
+        VALUES (to_timestamp(%s::bigint), %s::jsonb, %s::jsonb, %s::jsonb)
+    ) AS sent (start, refused, refusals, retired)
+), calls AS MATERIALIZED (
+    SELECT key, 'allowed' AS outcome, allowed AS calls FROM sent WHERE allowed <> 0
+    UNION ALL
+    SELECT noted.* FROM given, jsonb_to_recordset(given.refused)
+    AS noted (key uuid, outcome text, calls bigint)
 ), keys AS MATERIALIZED (
-    SELECT key.id FROM apikeys_apikey AS key WHERE key.id IN (SELECT calls.key FROM calls)
+    SELECT key.id FROM apikeys_apikey AS key WHERE key.id IN (SELECT sent.key FROM sent)
     ORDER BY key.id FOR KEY SHARE
 ), secrets AS MATERIALIZED (
     SELECT secret.id, to_timestamp(noted.at) AS at, noted.address, noted.calls
@@ -93,14 +98,14 @@ WITH mine AS (
     ORDER BY secret.id FOR KEY SHARE OF secret
 ), counted AS (
     INSERT INTO apikeys_keycalls AS known (key_id, period, start, outcome, calls)
-    SELECT keys.id, 'minute', to_timestamp(noted.start), noted.outcome, noted.calls
-    FROM calls AS noted JOIN keys ON keys.id = noted.key
-    ORDER BY noted.key, noted.start, noted.outcome
+    SELECT keys.id, 'minute', given.start, noted.outcome, noted.calls
+    FROM calls AS noted JOIN keys ON keys.id = noted.key CROSS JOIN given
+    ORDER BY noted.key, noted.outcome
     ON CONFLICT (key_id, period, start, outcome)
     DO UPDATE SET calls = known.calls + excluded.calls
 ), used AS (
     INSERT INTO apikeys_keyuse AS known (key_id, last_used_at, last_address)
-    SELECT keys.id, to_timestamp(noted.at), noted.address
+    SELECT keys.id, noted.at, noted.address
     FROM uses AS noted JOIN keys ON keys.id = noted.key ORDER BY noted.key
     ON CONFLICT (key_id) DO UPDATE
     SET last_used_at = excluded.last_used_at, last_address = excluded.last_address
@@ -145,24 +150,21 @@ DELETE FROM apikeys_keyrefusal WHERE id IN (
 class Batch:
     """What one statement writes. parameters: what WRITE asks for after process and number."""
 
-    parameters: list[str]
+    parameters: list[str | int]
     refused_keys: list[uuid.UUID]
     tallies: int
 
 
 def batches(minutes: Minutes, retired: Retired) -> Iterator[Batch]:
-    """All that was counted, in batches that are made when they are asked for.
+    """All that was counted, in batches that are made when they are asked for, each of one minute.
 
     What is about retired secrets is in the first of them.
     """
-    tallies = (
-        (start, key_id, tally)
-        for start, of_keys in minutes.items()
-        for key_id, tally in of_keys.items()
-    )
-    while some := list(islice(tallies, BATCH)):
-        yield _batch(some, retired)
-        retired = {}
+    for start, of_keys in minutes.items():
+        tallies = iter(of_keys.items())
+        while some := list(islice(tallies, BATCH)):
+            yield _batch(start, some, retired)
+            retired = {}
 
 
 def trim(batch: Batch) -> tuple[str, list[object]]:
@@ -170,20 +172,21 @@ def trim(batch: Batch) -> tuple[str, list[object]]:
     return _TRIM, [batch.refused_keys, MOST_REFUSALS]
 
 
-_Counted = tuple[int, uuid.UUID, Tally]
-_Why = tuple[uuid.UUID, str, Address | None]  # the key, the code, from where
-
-
-def _batch(counted: list[_Counted], retired: Retired) -> Batch:
-    refusals = _refusals(counted)
-    keys = {key_id for key_id, _, _ in refusals}
-    parameters = [
-        *map(_array, _calls(counted)),
-        *map(_array, _uses(counted)),
-        json.dumps([_refusal(why, refusal) for why, refusal in refusals.items()]),
+def _batch(start: int, counted: list[tuple[bytes, Tally]], retired: Retired) -> Batch:
+    # With every key in use this is done every few seconds: a pass for each column, and no more.
+    of_keys = [tally for _, tally in counted]
+    refused = [(key, tally) for key, tally in counted if tally.refused]
+    parameters: list[str | int] = [
+        _array([key.hex() for key, _ in counted]),
+        _array([str(tally.allowed) for tally in of_keys]),
+        _array([str(int(tally.used_at * 1000)) for tally in of_keys]),
+        _array(_addresses(of_keys)),
+        start,
+        json.dumps([each for key, tally in refused for each in _refused(key, tally)]),
+        json.dumps([each for key, tally in refused for each in _refusals(key, tally)]),
         json.dumps([_retired(secret_id, seen) for secret_id, seen in retired.items()]),
     ]
-    return Batch(parameters, list(keys), len(counted))
+    return Batch(parameters, [uuid.UUID(bytes=key) for key, _ in refused], len(counted))
 
 
 def _array(words: list[str]) -> str:
@@ -191,63 +194,33 @@ def _array(words: list[str]) -> str:
     return f"{{{','.join(words)}}}"
 
 
-def _calls(counted: list[_Counted]) -> tuple[list[str], ...]:
-    """Keys, minutes, outcomes and numbers."""
-    keys: list[str] = []
-    starts: list[str] = []
-    outcomes: list[str] = []
-    numbers: list[str] = []
-    for start, key_id, tally in counted:
-        of_key = [("allowed", tally.allowed)] if tally.allowed else []
-        if tally.refused:
-            of_key += tally.refused.items()
-        for outcome, calls in of_key:
-            keys.append(key_id.hex)
-            starts.append(str(start))
-            outcomes.append(outcome)
-            numbers.append(str(calls))
-    return keys, starts, outcomes, numbers
+def _addresses(tallies: list[Tally]) -> list[str]:
+    """Most of them are one object, that of a proxy or a busy caller: it is written out once."""
+    found = {id(tally.address): tally.address for tally in tallies}
+    texts = {number: _text(address) or "NULL" for number, address in found.items()}
+    return [texts[id(tally.address)] for tally in tallies]
 
 
-def _uses(counted: list[_Counted]) -> tuple[list[str], ...]:
-    """Keys, times and addresses of last uses: a key may be there with several minutes."""
-    last: dict[uuid.UUID, Tally] = {}
-    for _, key_id, tally in counted:
-        if tally.used_at and (key_id not in last or last[key_id].used_at < tally.used_at):
-            last[key_id] = tally
-    # Most addresses are one object, that of a proxy or a busy caller: written out once.
-    addresses = {id(tally.address): tally.address for tally in last.values()}
-    texts = {number: _text(address) or "NULL" for number, address in addresses.items()}
-    return (
-        [key_id.hex for key_id in last],
-        [str(tally.used_at) for tally in last.values()],
-        [texts[id(tally.address)] for tally in last.values()],
-    )
+def _refused(key: bytes, tally: Tally) -> Iterator[dict[str, Any]]:
+    """How often for each reason."""
+    for outcome, calls in (tally.refused or {}).items():
+        yield {"key": key.hex(), "outcome": outcome, "calls": calls}
 
 
-def _refusals(counted: list[_Counted]) -> dict[_Why, Refusal]:
-    """Of the same reason and address, in several minutes, the last; with the calls of all."""
-    found: dict[_Why, Refusal] = {}
-    for _, key_id, tally in counted:
-        for (outcome, address), refusal in (tally.refusals or {}).items():
-            why = (key_id, outcome, address)
-            found[why] = found[why].joined(refusal) if why in found else refusal
-    return found
-
-
-def _refusal(why: _Why, refusal: Refusal) -> dict[str, Any]:
-    key_id, outcome, address = why
-    path = refusal.path.decode("ascii", "backslashreplace")
-    return {
-        "key": key_id.hex,
-        "outcome": outcome,
-        "address": _text(address) or "",
-        "at": refusal.at,
-        "method": _printable(refusal.method)[:METHOD_LENGTH],
-        "path": _printable(redacted(path))[:PATH_LENGTH],
-        "detail": _printable(refusal.detail)[:DETAIL_LENGTH],
-        "calls": refusal.calls,
-    }
+def _refusals(key: bytes, tally: Tally) -> Iterator[dict[str, Any]]:
+    """The last for each reason and address."""
+    for (outcome, address), refusal in (tally.refusals or {}).items():
+        path = refusal.path.decode("ascii", "backslashreplace")
+        yield {
+            "key": key.hex(),
+            "outcome": outcome,
+            "address": _text(address) or "",
+            "at": refusal.at,
+            "method": _printable(refusal.method)[:METHOD_LENGTH],
+            "path": _printable(redacted(path))[:PATH_LENGTH],
+            "detail": _printable(refusal.detail)[:DETAIL_LENGTH],
+            "calls": refusal.calls,
+        }
 
 
 def _retired(secret_id: int, seen: Seen) -> dict[str, Any]:
