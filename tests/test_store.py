@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from accounts.models import Tenant
-from apikeys.edge import store
+from apikeys.edge import store, strangers
 from apikeys.edge.database import Database, DatabaseAway, Rows
 from apikeys.edge.directory import Directory
 from apikeys.edge.settings import edge_settings
@@ -188,3 +188,30 @@ def test_an_answer_that_cannot_be_read_lets_nobody_in_and_nobody_wait() -> None:
         assert [type(each) for each in found] == [DatabaseAway] * 3
 
     run(work)
+
+
+def test_a_flood_of_unknown_secrets_waits_and_a_known_one_does_not(
+    acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first ones do not either: somebody has mistyped a key."""
+    monkeypatch.setattr(strangers, "PAUSE_SECONDS", 3600)
+    monkeypatch.setattr(strangers, "WINDOW_SECONDS", 3600)
+    _, live = make_key(acme)
+    flood = [f"vbk_{number:024d}" for number in range(strangers.AT_ONCE + 30)]
+
+    async def work() -> tuple[int, bool]:
+        database = Counting()
+        database.open()
+        asked = Store(database, believing())
+        refusals = [asyncio.ensure_future(asked.key_record(secret)) for secret in flood]
+        while sum(each.done() for each in refusals) < strangers.AT_ONCE:
+            await asyncio.sleep(0.001)
+        record = await asked.key_record(live)
+        done = sum(each.done() for each in refusals)
+        for each in refusals:
+            each.cancel()
+        await asked.close()
+        await database.close()
+        return done, record is not None
+
+    assert run(work) == (strangers.AT_ONCE, True)

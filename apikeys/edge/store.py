@@ -8,6 +8,7 @@ from apikeys.edge.database import LANES, Database, DatabaseAway
 from apikeys.edge.directory import MISSING, Directory, Missing
 from apikeys.edge.facts import Histogram
 from apikeys.edge.rows import LOOKUP, Row, parse_row
+from apikeys.edge.strangers import Strangers
 from apikeys.verdict import KeyRecord
 from portal.lib.crypto import digest
 
@@ -28,6 +29,7 @@ class Store:
         self._database = database
         self._directory = directory
         self._grace_seconds = grace_seconds
+        self._strangers = Strangers()
         self._reads: dict[bytes, asyncio.Future[_Found | DatabaseAway]] = {}
         self._waiting: deque[bytes] = deque()  # those of _reads that nobody has asked for yet
         self._readers: set[asyncio.Task[None]] = set()
@@ -50,7 +52,10 @@ class Store:
             if stale is MISSING:
                 raise
             return stale
-        return row.record() if row else None
+        if row is None:
+            await self._strangers.wait()
+            return None
+        return row.record()
 
     async def is_ready(self) -> bool:
         """Whether a record could be found just now."""
