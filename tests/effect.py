@@ -61,6 +61,7 @@ def a_process(**columns: Any) -> DoorProcess:
     """One that says it is there, and nothing else."""
     now = clock.now()
     given = {"started_at": now, "seen_at": now, "counted_until": now + dt.timedelta(minutes=1)}
+    facts = {"calls": {}}
     return DoorProcess.objects.create(
-        id=uuid4(), is_remembering=True, facts={}, **(given | columns)
+        id=uuid4(), is_remembering=True, facts=facts, **(given | columns)
     )

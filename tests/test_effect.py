@@ -59,7 +59,7 @@ def test_a_change_is_in_effect_when_every_process_has_said_so(
         for effect in await aside(change):
             assert effect and (effect.reached, effect.processes) == (2, 2)
             assert effect.seconds is not None and 0 < effect.seconds < PATIENCE
-            assert effect.sentence.startswith("In effect in 2 of 2 processes after ")
+            assert effect.sentence.startswith("In effect on every process after ")
 
     with_doors(2, work)
 
@@ -104,7 +104,7 @@ def test_an_older_acknowledgement_is_none(acme: Tenant, make_key: MakeKey) -> No
     Acknowledgement.objects.update(version=version, heard_at=now + dt.timedelta(seconds=0.25))
     DoorProcess.objects.update(started_at=now - dt.timedelta(minutes=1))
     effect = effect_of("key", key.pk, version)
-    assert effect and effect.sentence == "In effect in 1 of 1 processes after 0.3 s."
+    assert effect and effect.sentence == "In effect on every process after 0.3 s (1 of 1)."
     assert effect_of("key", key.pk, version + 1) is None
 
 
@@ -220,3 +220,24 @@ def test_new_keys_and_secrets_are_not_kept_as_changes(acme: Tenant, make_key: Ma
         unlogged = {name for (name,) in cursor.fetchall()}
     tables = {"apikeys_announcement", "apikeys_acknowledgement", "apikeys_doorprocess"}
     assert tables <= unlogged
+
+
+@pytest.mark.parametrize(
+    "said", ["key:1:99999999999999999999", f"key:{'0' * 41}:1", f"{'k' * 17}:1:1"]
+)
+def test_what_no_trigger_says_keeps_no_process_from_saying_what_it_heard(
+    acme: Tenant, make_key: MakeKey, said: str
+) -> None:
+    """Anybody in the database may announce; no column holds these."""
+    key, _ = make_key(acme)
+
+    def change() -> Effect | None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify('portal_changes', %s)", [said])
+        return await_effect("key", key.pk, edited(key), seconds=PATIENCE)
+
+    async def work() -> None:
+        effect = await aside(change)
+        assert effect and (effect.reached, effect.processes) == (1, 1)
+
+    with_doors(1, work)

@@ -1,5 +1,7 @@
 """WebSockets being opened at a guarded feed over a real server: who may, who may not, how many."""
 
+import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -59,6 +61,17 @@ def test_a_handshake_is_refused_with_a_status_and_a_body(
     assert (refused.headers.get("WWW-Authenticate") == "ApiKey") == (expected[0] == 401)
 
 
+@pytest.mark.parametrize("accepted", ["application/xml", "text/html", "*/*;q=0"])
+def test_a_stream_is_json_whatever_its_handshake_accepts(
+    acme: Tenant, make_key: MakeKey, server: Server, accepted: str
+) -> None:
+    """It concerns a refusal's body alone, also when the stream is judged again while it is open."""
+    _, secret = make_key(acme)
+    with server.stream(secret, additional_headers={"Accept": accepted}) as watcher:
+        assert watcher.frame()["type"] == "snapshot"
+        assert watcher.until("market.updated")
+
+
 def test_the_key_may_ride_in_the_header_too(
     acme: Tenant, make_key: MakeKey, server: Server
 ) -> None:
@@ -110,6 +123,30 @@ def test_a_tenant_holds_as_many_as_its_contract_allows(
         two.closed()
         with server.stream(second) as again:
             again.frame()
+
+
+def test_whoever_leaves_before_the_refusal_writes_nothing_into_the_log(
+    acme: Tenant, make_key: MakeKey, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It takes no key to do that, so it would be a way to fill a disk; be it ours or the feed's."""
+    _, secret = make_key(acme)
+    with serving() as server:
+        for target in (STREAM, f"{STREAM}/none?api_key={secret}"):
+            for _ in range(50):
+                hang_up(server.port, target)
+        assert server.refused(STREAM).code == "key_missing"
+    assert capfd.readouterr() == ("", "")
+
+
+def hang_up(port: int, target: str) -> None:
+    """Send a handshake and cut the connection at once, without a farewell."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(
+            f"GET {target} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
+        )
 
 
 def test_the_sample_feed_stands_beside_pages_and_door_when_it_is_asked_for(

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import uuid
+from datetime import timedelta
 
 import pytest
 from django.db import connections
@@ -11,10 +13,14 @@ from apikeys.edge import store
 from apikeys.edge.app import Door
 from apikeys.edge.gate import Gate
 from apikeys.edge.internal import Internal
+from apikeys.edge.latency import MEASURED
 from apikeys.edge.metrics import answer_metrics, render
+from apikeys.models import Acknowledgement, DoorProcess
 from apikeys.upkeep import measure_propagation
+from portal.lib import clock
 from tests.conftest import MakeKey
 from tests.door import Ask, opened, rename_table, run
+from tests.effect import PATIENCE, a_process, aside, with_doors
 
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="[^"\\\n]*",?)*)\})? (\S+)')
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -88,6 +94,9 @@ def test_calls_are_told_by_outcome_for_every_process(
             assert total(found, "portal_calls_total", process=me) == 6
             assert total(found, "portal_directory_keys", process=me) == 1
             assert total(found, "portal_directory_age_seconds", process=me) < 5
+            assert total(found, "portal_directory_misses_total", process=me) == 2
+            assert total(found, "portal_directory_hits_total", process=me) == 3
+            assert total(found, "portal_call_wait_seconds_count", process=me) == 2
             assert total(found, "portal_lookup_seconds_count", process=me) == 2
             assert total(found, "portal_lookup_seconds_bucket", process=me, le="+Inf") == 2
             for name in ("portal_limiter_failures_total", "portal_streams_open"):
@@ -96,6 +105,60 @@ def test_calls_are_told_by_outcome_for_every_process(
             assert total(found, "portal_database_up") == 1
             words = " ".join(str(key) for key in found)
             assert str(acme.pk) not in words and "acme" not in words and secret not in words
+
+    run(work)
+
+
+def test_how_long_calls_take_is_told_of_one_in_so_many(
+    acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the machine door as by forward auth, which measures its own."""
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    _, secret = make_key(acme)
+    about = [("x-original-uri", "/v1/whoami"), ("x-original-method", "GET")]
+
+    async def work() -> None:
+        one, other = Gate(), Gate()
+        listener = Internal(gate=other, proxies=1)
+        async with opened(Door(gate=one)) as ask, opened(listener) as authorize:  # type: ignore[arg-type] # lives as a door does
+            for _ in range(MEASURED - 1):
+                assert (await ask(secret)).status == 200
+                answer = await authorize(secret, path="/internal/authorize", headers=about)
+                assert answer.status == 200
+            assert total(await scrape(one), "portal_call_seconds_count") == 0
+            await ask(secret)
+            await authorize(secret, path="/internal/authorize", headers=about)
+            for gate in (one, other):
+                found = await scrape(gate)
+                me = gate.process.hex[:12]
+                assert total(found, "portal_call_seconds_count", process=me) == 1
+                assert total(found, "portal_call_seconds_bucket", process=me, le="+Inf") == 1
+                assert 0 < total(found, "portal_call_seconds_sum", process=me) < 20
+
+    run(work)
+
+
+def test_processes_of_an_older_program_are_told_of_as_far_as_they_tell(acme: Tenant) -> None:
+    """While one program is replaced by the next, both are there."""
+    now = clock.now()
+    DoorProcess.objects.create(
+        id=uuid.uuid4(),
+        started_at=now,
+        seen_at=now,
+        counted_until=now + timedelta(minutes=5),
+        is_remembering=False,
+        facts={"calls": {"allowed": 7}, "lookups": {"counts": [1], "seconds": 0.5}},
+    )
+
+    async def work() -> None:
+        gate = Gate()
+        async with opened(Door(gate=gate)):
+            found = await scrape(gate)
+            me = ("process", gate.process.hex[:12])
+        assert total(found, "portal_calls_total", outcome="allowed") == 7
+        assert {name for name, labels in found if labels and me not in labels} == {
+            "portal_calls_total"
+        }
 
     run(work)
 
@@ -128,6 +191,25 @@ def test_propagation_is_told(acme: Tenant) -> None:
     run(work)
 
 
+def test_a_change_that_one_process_has_not_heard_of_has_no_time_yet(acme: Tenant) -> None:
+    """However fast the others were."""
+
+    async def work() -> None:
+        silent = await aside(a_process)
+        gate = Gate()
+        await aside(lambda: Tenant.objects.filter(pk=acme.pk).update(name="Renamed"))
+        heard = Acknowledgement.objects.filter(name=str(acme.pk), version__gt=acme.version)
+        async with asyncio.timeout(PATIENCE):
+            while not await aside(lambda: heard.filter(kind="tenant").exists()):
+                await asyncio.sleep(0.05)
+        assert "portal_change_seconds" not in {name for name, _ in await scrape(gate)}
+        await aside(silent.delete)
+        assert total(await scrape(gate), "portal_change_seconds") > 0
+        await gate.close()
+
+    with_doors(1, work)
+
+
 def test_without_postgres_a_process_still_tells_of_itself(acme: Tenant) -> None:
     """And that it could not ask."""
 
@@ -155,7 +237,8 @@ def test_it_is_on_the_internal_listener_and_not_on_the_public_port(acme: Tenant)
         async with opened(Internal()) as ask:  # type: ignore[arg-type] # lives as a door does
             answer = await ask(path="/metrics")
             assert answer.status == 200 and b"portal_calls_total" in answer.body
-            assert (await ask(path="/metrics", method="POST")).status == 405
+            refused = await ask(path="/metrics", method="POST")
+            assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
             assert (await ask(path="/metrics/x")).status == 404
 
     run(work)

@@ -104,6 +104,15 @@ def test_each_refusal_is_in_it_with_all_of_its_codes() -> None:
     assert said == {(each.status, each.code) for each in known if not each.is_allowed}
 
 
+def test_the_limits_headers_are_described_where_they_may_be_and_promised_nowhere() -> None:
+    """While Redis is away nothing is counted; a 404 of the table costs nothing, the feed's does."""
+    whole = document()["components"]
+    limits = {"RateLimit", "RateLimit-Policy"}
+    named = {name for name, each in whole["responses"].items() if limits <= each["headers"].keys()}
+    assert named == {"NotFound", "OtherFormat", "TooMany"}
+    assert not any(whole["headers"][name]["required"] for name in limits)
+
+
 def test_a_body_is_described_in_every_format_that_there_is() -> None:
     """JSON and both names of XML."""
     for name, response in document()["components"]["responses"].items():

@@ -195,6 +195,33 @@ def test_the_places_of_a_process_that_died_are_free_after_a_while(
     run(work)
 
 
+def test_a_handshake_that_was_called_off_holds_no_place(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is not renewed: whatever Redis made of the question, it is over in a while."""
+    monkeypatch.setattr(places, "KEPT_SECONDS", 2)
+    monkeypatch.setattr(places, "RENEWED_SECONDS", 0.1)
+    tenant = uuid.uuid4()
+
+    async def work() -> None:
+        asked = Places(redis_server.url)
+        assert await asked.take(uuid.uuid4(), uuid.uuid4(), 1)
+        redis_server.freeze()
+        try:
+            taking = asyncio.create_task(asked.take(tenant, uuid.uuid4(), 1))
+            await asyncio.wait({taking}, timeout=0.2)
+            taking.cancel()
+            await asyncio.wait({taking})
+        finally:
+            redis_server.thaw()
+        async with asyncio.timeout(20):
+            while not await asked.take(tenant, uuid.uuid4(), 1):
+                await asyncio.sleep(0.05)
+        await asked.close()
+
+    run(work)
+
+
 def test_redis_that_answers_nobody_holds_no_handshake_up(redis_server: RedisServer) -> None:
     """The tenant's own ceiling in this process still holds; the failure is counted."""
 

@@ -128,3 +128,10 @@ def test_a_browser_that_has_signed_in_before_does_not_wait_among_strangers(crowd
     assert _among_a_crowd(_ask("/client/login", cookie=f"{name}={known}"))[0] == 403
     forged = f"{known[:-3]}{'AAA' if not known.endswith('AAA') else 'BBB'}"
     assert _among_a_crowd(_ask("/client/login", cookie=f"{name}={forged}"))[0] == 429
+
+
+def test_its_cookie_is_not_looked_for_among_more_than_a_browser_sends(crowd: None) -> None:
+    """It would take longer than many a call at the machine door, and anybody can send them."""
+    known = write_known({"somebody": "0123456789abcdef"})
+    cookie = f"{settings.KNOWN_BROWSER_COOKIE_NAME}={known}; {'a=b; ' * asgi.COOKIE_BYTES}"
+    assert _among_a_crowd(_ask("/client/login", cookie=cookie))[0] == 429

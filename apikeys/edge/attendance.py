@@ -8,6 +8,7 @@ the directory has been told, so that nothing older is believed here from then on
 import asyncio
 import json
 import logging
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -48,6 +49,9 @@ WHERE change.at > now() - %s * interval '1 minute'
 AND (said.process IS NULL OR said.version <> change.version OR said.heard_at < change.at)
 ORDER BY change.at DESC LIMIT %s
 """
+
+# As long as their columns, so that it can be acknowledged.
+_ANNOUNCED = re.compile(r"(?P<kind>[a-z]{1,16}):(?P<name>[0-9a-f-]{1,40}):(?P<version>[0-9]{1,18})")
 
 _log = logging.getLogger(__name__)
 
@@ -90,12 +94,15 @@ class Attendance:
         self._saying: asyncio.Task[None] | None = None
 
     def hear(self, payload: str) -> None:
-        """The directory was told so. Secrets are passed over: their keys change with them."""
-        kind, _, rest = payload.partition(":")
-        name, _, version = rest.partition(":")
-        if kind == "secret" or not version.isdecimal():
+        """The directory was told so. Secrets are passed over: their keys change with them.
+
+        So is what no trigger of ours says: anybody in the database may announce, and one row that
+        cannot be written would keep all others from it.
+        """
+        found = _ANNOUNCED.fullmatch(payload)
+        if found is None or found["kind"] == "secret":
             return
-        change = (kind, name)
+        change, version = (found["kind"], found["name"]), found["version"]
         if version == "0":  # the row is gone
             self._unsaid.pop(change, None)
         elif len(self._unsaid) < MOST_UNSAID or change in self._unsaid:

@@ -5,6 +5,7 @@ granian --interface asgi apikeys.edge.internal:application --port 8003
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 
 from apikeys.edge.answers import Answer, new_request_id, refusal
 from apikeys.edge.app import HEALTH, Door, Receive, Send
@@ -69,11 +70,19 @@ class Internal:
     async def _answer(self, scope: Scope, request_id: str) -> Answer:
         path = scope["raw_path"]
         if path == PATH or path.startswith(PATH + b"/"):
-            return await self._open().answer(scope, request_id)
+            return await self._authorize(scope, request_id)
         for beginning, part in PARTS.items():
             if path.startswith(beginning):
                 return await part(self._gate, scope, request_id)
         return refusal(NOT_FOUND, None, request_id)
+
+    async def _authorize(self, scope: Scope, request_id: str) -> Answer:
+        latency = self._gate.latency
+        began_at = monotonic() if latency.is_due() else 0.0
+        answer = await self._open().answer(scope, request_id)
+        if began_at:
+            latency.calls.add(monotonic() - began_at)
+        return answer
 
     def _open(self) -> ForwardAuth:
         """Raises SettingError."""

@@ -11,10 +11,12 @@ from typing import Any
 from apikeys.edge.answers import Answer, plain, refusal
 from apikeys.edge.calls import Scope
 from apikeys.edge.database import Database, DatabaseAway, Rows
-from apikeys.edge.facts import Histogram
 from apikeys.edge.gate import Gate
-from apikeys.refusals import NOT_FOUND
+from apikeys.edge.latency import MEASURED
+from apikeys.refusals import NOT_FOUND, method_not_allowed
+from apikeys.routes import Route
 
+ROUTE = Route("/metrics")
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 ASK_SECONDS = 1.0
 
@@ -23,17 +25,20 @@ _CANARY = """
 SELECT processes, reached, seconds, extract(epoch FROM now() - at)::float
 FROM apikeys_propagationrun ORDER BY at DESC LIMIT 1
 """
+# By the rules of `apikeys.propagation`; NULL while a process that was there has not heard of it.
 _LAST_CHANGE = """
-SELECT extract(epoch FROM max(said.heard_at) - change.at)::float
+SELECT CASE WHEN count(said.process) = count(*)
+            THEN extract(epoch FROM max(said.heard_at) - change.at)::float END
 FROM (
     SELECT * FROM apikeys_announcement
     WHERE name NOT IN (SELECT id::text FROM apikeys_canary)
     ORDER BY at DESC LIMIT 1
 ) AS change
-JOIN apikeys_acknowledgement AS said
-ON said.kind = change.kind AND said.name = change.name AND said.heard_at >= change.at
 JOIN apikeys_doorprocess AS process
-ON process.id = said.process AND process.started_at < change.at
+ON process.is_remembering AND process.counted_until > now() AND process.started_at < change.at
+LEFT JOIN apikeys_acknowledgement AS said
+ON said.kind = change.kind AND said.name = change.name AND said.process = process.id
+AND said.version >= change.version AND said.heard_at >= change.at
 GROUP BY change.at
 """
 
@@ -48,6 +53,11 @@ _PLAIN = {
     "portal_usage_waiting": ("gauge", "usage_waiting", "Counts of calls still to be written."),
     "portal_usage_lost_total": ("counter", "usage_lost", "Calls counted for no key: no room."),
     "portal_directory_keys": ("gauge", "directory_keys", "API keys that are remembered."),
+    "portal_directory_misses_total": (
+        "counter",
+        "misses",
+        "Calls whose key had to be read from Postgres.",
+    ),
     "portal_directory_age_seconds": (
         "gauge",
         "directory_age",
@@ -65,14 +75,30 @@ _PLAIN = {
     ),
     "portal_streams_open": ("gauge", "streams", "Open WebSockets."),
 }
+# Name → the fact, and what it is.
+_HISTOGRAMS = {
+    "portal_call_seconds": (
+        "calls_took",
+        "From hearing of a call until its answer was handed to the server; "
+        f"measured of one call in {MEASURED}.",
+    ),
+    "portal_call_wait_seconds": (
+        "waits",
+        "Of all calls that could not be decided from memory: until they were decided.",
+    ),
+    "portal_lookup_seconds": (
+        "lookups",
+        "Readings of keys from Postgres, for calls whose key was not remembered.",
+    ),
+}
 
 
 async def answer_metrics(gate: Gate, scope: Scope, request_id: str) -> Answer:
     """All metrics. Where Postgres cannot be asked: those of this process, and that it is away."""
-    if scope["raw_path"] != b"/metrics":
+    if scope["raw_path"] != ROUTE.template.encode("ascii"):
         return refusal(NOT_FOUND, None, request_id)
-    if scope["method"] not in ("GET", "HEAD"):
-        return plain(405, "ask with GET", request_id)
+    if scope["method"] not in ROUTE.methods:
+        return refusal(method_not_allowed(ROUTE), None, request_id)
     processes: dict[uuid.UUID, Any] = {}
     found: dict[str, Rows] = {}
     try:
@@ -133,19 +159,38 @@ def _of_processes(processes: Mapping[uuid.UUID, Any]) -> Iterator[Metric]:
     for name, (kind, fact, what) in _PLAIN.items():
         yield name, kind, what, [("", labels, facts.get(fact)) for labels, facts in named]
     yield (
-        "portal_lookup_seconds",
-        "histogram",
-        "Readings of keys from Postgres, for calls whose key was not remembered.",
-        [sample for labels, facts in named for sample in _buckets(labels, facts["lookups"])],
+        "portal_directory_hits_total",
+        "counter",
+        "Calls with a key that were decided without reading it from Postgres.",
+        [("", labels, _hits(facts)) for labels, facts in named],
     )
+    for name, (fact, what) in _HISTOGRAMS.items():
+        yield (
+            name,
+            "histogram",
+            what,
+            [sample for labels, facts in named for sample in _buckets(labels, facts.get(fact, {}))],
+        )
 
 
-def _buckets(labels: Labels, lookups: Mapping[str, Any]) -> Iterator[Sample]:
+def _hits(facts: Mapping[str, Any]) -> float | None:
+    """A stream too many is in the sums twice: as let in, and as refused."""
+    if "misses" not in facts:  # told by an older program, while it is replaced by this one
+        return None
+    without = ("key_missing", "key_ambiguous", "too_many_streams")
+    calls = sum(calls for code, calls in facts["calls"].items() if code not in without)
+    hits: float = calls - facts["misses"]
+    return hits
+
+
+def _buckets(labels: Labels, held: Mapping[str, Any]) -> Iterator[Sample]:
+    if "bounds" not in held:  # as in _hits
+        return
     total = 0
-    for bound, count in zip([*Histogram.BOUNDS, "+Inf"], lookups["counts"], strict=True):
+    for bound, count in zip([*held["bounds"], "+Inf"], held["counts"], strict=True):
         total += count
         yield "_bucket", {**labels, "le": str(bound)}, total
-    yield "_sum", labels, lookups["seconds"]
+    yield "_sum", labels, held["seconds"]
     yield "_count", labels, total
 
 
@@ -153,7 +198,7 @@ def _of_propagation(found: Mapping[str, Rows]) -> Iterator[Metric]:
     (change,) = [row[0] for row in found.get("change", [])] or [None]
     yield _one(
         "portal_change_seconds",
-        "From the last change to the last process that heard of it.",
+        "From the last change to the last process that heard; absent until all have.",
         change,
     )
     canary = (found.get("canary") or [(None, None, None, None)])[0]

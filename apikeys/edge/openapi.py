@@ -49,13 +49,16 @@ REFUSALS: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
     ),
     503: ("Unavailable", "The key could not be checked just now.", ("unavailable",)),
 }
-_MORE_HEADERS = {
+# On what was held against the limit, unless Redis could not be asked.
+_COUNTED = ("RateLimit", "RateLimit-Policy")
+_MORE_HEADERS: Mapping[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate",),
+    404: _COUNTED,
     405: ("Allow",),
-    429: ("Retry-After", "RateLimit-Policy"),
+    406: _COUNTED,
+    429: ("Retry-After", *_COUNTED),
     503: ("Retry-After",),
 }
-_COUNTED = ["RateLimit", "RateLimit-Policy"]
 
 
 def tell_openapi(method: str, request_id: str) -> Answer:
@@ -239,7 +242,7 @@ def _headers() -> Object:
     return {
         "X-Request-Id": header("Name it when you ask us.", {**text, "pattern": "^[0-9a-f]{32}$"}),
         "Cache-Control": header("Nobody may keep it.", {"const": "no-store"}),
-        "RateLimit": header("What is left, and when more will be.", text),
+        "RateLimit": header("What is left, and when more will be.", text, is_required=False),
         "RateLimit-Policy": header("How many calls in how many seconds.", text, is_required=False),
         "Retry-After": header("Seconds.", {"type": "integer", "minimum": 1}, is_required=False),
         "Allow": header("The methods that the path has.", text),

@@ -57,14 +57,20 @@ class Places:
         self._complained_at = float("-inf")
 
     async def take(self, tenant_id: uuid.UUID, place: uuid.UUID, most: int) -> bool:
-        """Whether there was one among the tenant's, or nobody could say."""
+        """Whether there was one among the tenant's, or nobody could say.
+
+        Called off, it leaves nothing that would be renewed.
+        """
         self._taken.setdefault(tenant_id, set()).add(place)
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_for_ever())
-        answer = await self._ask(_TAKE, tenant_id, place.hex, most, KEPT_SECONDS)
-        is_free = answer is None or bool(answer)
-        if not is_free:
-            self._forget(tenant_id, place)
+        is_free = False
+        try:
+            answer = await self._ask(_TAKE, tenant_id, place.hex, most, KEPT_SECONDS)
+            is_free = answer is None or bool(answer)
+        finally:
+            if not is_free:
+                self._forget(tenant_id, place)
         return is_free
 
     async def leave(self, tenant_id: uuid.UUID, place: uuid.UUID) -> None:

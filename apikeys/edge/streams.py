@@ -19,7 +19,8 @@ from apikeys.edge.floors import Part
 from apikeys.edge.markets import Markets, Switched, UnknownTenant
 from apikeys.edge.places import Places
 from apikeys.edge.store import Store
-from apikeys.verdict import Call, KeyRecord, judge
+from apikeys.refusals import ALLOWED
+from apikeys.verdict import Call, KeyRecord, refuse_uncounted
 
 TICK_SECONDS = 0.05  # between two looks whether announcements still arrive
 REPEAT_SECONDS = 0.3  # between two questions about the same while they do not
@@ -61,7 +62,7 @@ class Stream:
             ("contract", tenant_id),
             ("markets", tenant_id),
             ("catalogue", 1),
-            ("key", record.key_id.bytes),
+            ("key", record.key),
             ("secret", record.secret_id),
         )
 
@@ -264,7 +265,8 @@ class Streams:
             self._doubted.add(stream)
 
     def _note_key(self, stream: Stream, record: KeyRecord | None) -> None:
-        verdict = judge(stream.call, record)
+        """As the gate decides a handshake: whatever it accepts, its frames are JSON."""
+        verdict = refuse_uncounted(stream.call, record) or ALLOWED
         if record is None or not verdict.is_allowed:
             stream.end(DEAD, verdict.code)
         else:

@@ -144,11 +144,6 @@ class AmqpAccess(models.Model):
             self._steps = sorted(rows, key=lambda row: order.index(Step(row.name)))
         return self._steps
 
-    @property
-    def failed_step(self) -> "AmqpStep | None":
-        """Where it stopped."""
-        return next((step for step in self.steps if step.failed_at), None)
-
 
 class AmqpStep(models.Model):
     """How far one step has come: done, or failed with what the broker said."""

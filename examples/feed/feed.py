@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from apikeys.edge.answers import Answer, content, refusal
+from apikeys.edge.handshakes import refuse_handshake
 from apikeys.edge.tenant import Tenant
 from apikeys.refusals import NOT_FOUND
 from examples.feed.matches import find
@@ -44,14 +45,11 @@ class Feed:
     async def _open_stream(
         self, scope: Scope, segments: list[str], tenant: Tenant, receive: Receive, send: Send
     ) -> None:
-        await receive()
         match_id = segments[1] if len(segments) > 1 else None
         if match_id and not find(match_id, int(self._now())):
-            told = self._answer(scope, None)
-            start = {"status": told.status, "headers": told.headers}
-            await send({"type": "websocket.http.response.start", **start})
-            await send({"type": "websocket.http.response.body", "body": told.body})
+            await refuse_handshake(self._answer(scope, None), scope, receive, send)
             return
+        await receive()
         await send({"type": "websocket.accept"})
         await Stream(tenant, match_id, self._now, send).run(self._pace, receive)
 
