@@ -166,7 +166,8 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Only by what the list offers: else one could ask for passwords, letter by letter."""
         filters = [each[0] if isinstance(each, tuple) else each for each in self.list_filter]
-        offered = [each for each in [*filters, self.date_hierarchy] if isinstance(each, str)]
+        names = [getattr(each, "parameter_name", each) for each in filters]
+        offered = [each for each in [*names, self.date_hierarchy] if isinstance(each, str)]
         is_offered = any(lookup == name or lookup.startswith(f"{name}__") for name in offered)
         return is_offered and super().lookup_allowed(lookup, value, request)
 

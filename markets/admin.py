@@ -3,8 +3,10 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.origin import Origin
@@ -12,6 +14,7 @@ from accounts.staff import Act, ActRefused, StaffAdmin
 from markets.forms import GroupForm, MarketTypeForm, SportForm
 from markets.models import Group, MarketType, Sport
 from markets.services import catalogue as services
+from markets.state import tenants_with
 
 
 def _by(request: HttpRequest) -> dict[str, Any]:
@@ -19,11 +22,34 @@ def _by(request: HttpRequest) -> dict[str, Any]:
 
 
 def _retire(request: HttpRequest, market_type: MarketType) -> Any:
+    """A page that asks first: it is for every tenant at once, and nobody can bring it back."""
+    if "confirmed" not in request.POST and not market_type.is_retired:
+        on, tenants = tenants_with(market_type.code)
+        back_url = reverse("admin:markets_markettype_change", args=[market_type.pk])
+        context = {"type": market_type, "on": on, "tenants": tenants, "back_url": back_url}
+        return render(request, "markets/retire.html", context)
     try:
         services.retire_type(type_id=market_type.pk, **_by(request))
     except services.IsRetired:
         raise ActRefused(_("It was taken out meanwhile.")) from None
     return _("Taken out: it is off for everybody, and its code is never used again.")
+
+
+class _StateFilter(admin.SimpleListFilter):
+    """By the words of the column, and not by whether a moment is empty."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """What can be asked for."""
+        return [("live", _("in the catalogue")), ("retired", _("taken out"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Those."""
+        if self.value() is None:
+            return queryset
+        return queryset.filter(retired_at__isnull=self.value() == "live")
 
 
 class _CatalogueAdmin(StaffAdmin):
@@ -52,7 +78,7 @@ class MarketTypeAdmin(_CatalogueAdmin):
     add_label = _("Add market type")
     list_display = ["code", "name_en", "name_ru", "group", "settlement", "sort_order", "state"]
     list_select_related = ["group__sport"]
-    list_filter = ["group", "settlement", ("retired_at", admin.EmptyFieldListFilter)]
+    list_filter = ["group", "settlement", _StateFilter]
     search_fields = ["code", "name_en", "name_ru"]
     acts = [
         Act(

@@ -33,8 +33,8 @@ class TypeFacts:
 
     @property
     def words(self) -> str:
-        """What a search looks in: the code and both names, in lower case."""
-        return f"{self.code} {self.name_en} {self.name_ru}".lower()
+        """What a search looks in: the code and both names, folded."""
+        return folded(f"{self.code} {self.name_en} {self.name_ru}")
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,11 @@ def contents(version: int) -> Contents:
         ),
         tuple(retired),
     )
+
+
+def folded(text: str) -> str:
+    """As it is searched: in lower case, and without the dots of ё, which few people type."""
+    return text.lower().replace("ё", "е")
 
 
 def _in_language(en: str, ru: str) -> str:

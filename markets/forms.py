@@ -1,6 +1,5 @@
 """What a person sends about markets: choices, a default, a file; and the filter of the page."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -14,6 +13,8 @@ from markets.models import Group, MarketType, Sport
 PREFIX = "choice-"  # and the type's code: the name of a row's three buttons
 LARGEST_REVISION = 2**63 - 1
 MOST_BYTES = 500_000  # of a file
+
+Wanted = tuple[tuple[str, str], ...]  # of the filter's fields, those that are filled in
 
 
 class RevisionForm(forms.Form):
@@ -78,11 +79,14 @@ class FilterForm(forms.Form):
             label=_("Group"), required=False, choices=[("", _("All")), *groups]
         )
 
-    @property
-    def wanted(self) -> Mapping[str, str]:
-        """What was asked for and can be; what cannot be is as if it was not asked for."""
-        self.is_valid()
-        return self.cleaned_data
+
+def wanted_of(sent: QueryDict, catalogue: Contents) -> Wanted:
+    """What was asked for and can be; what cannot be is as if it was not asked for."""
+    if not sent:  # as it mostly is, and then no form is made to hear so
+        return ()
+    form = FilterForm(sent, catalogue=catalogue)
+    form.is_valid()
+    return tuple(sorted((name, value) for name, value in form.cleaned_data.items() if value))
 
 
 class DefaultForm(RevisionForm):
@@ -95,7 +99,6 @@ class DefaultForm(RevisionForm):
             ("clear", _("Clear their choice: they follow the default too")),
         ],
         widget=forms.RadioSelect,
-        initial="keep",
     )
 
     def __init__(self, *args: Any, has_overrides: bool, **kwargs: Any) -> None:

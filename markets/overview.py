@@ -2,13 +2,16 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from django.db import connection
+from django.db.models import QuerySet, Value
 
 from accounts.models import Tenant
 from markets.catalogue import TypeFacts
-from markets.models import Revision
-from markets.state import State, state_of
+from markets.models import Act, Revision
+from markets.state import State
+from portal.lib.compiled import compiled
 
 MOST_OFF = 5  # named on the page, those that went off last
 MOST_CHANGES = 3
@@ -31,33 +34,63 @@ class Off:
     by: str
 
 
+class Change(NamedTuple):
+    """A revision, with the names of what went on and off. restored: the one that came back."""
+
+    number: int
+    at: dt.datetime
+    act: str
+    restored: int | None
+    actor_name: str
+    went_on: tuple[str, ...]
+    went_off: tuple[str, ...]
+
+    @property
+    def get_act_display(self) -> str:
+        """In the reader's language."""
+        return str(Act(self.act).label)
+
+
 @dataclass(frozen=True)
 class MarketOverview:
-    """off: those that went off last, of off_count. changes: (revision, names on, names off)."""
+    """off: those that went off last, of off_count. Names are in the reader's language."""
 
-    state: State
-    off: list[Off]
+    revision: int
+    is_on_by_default: bool
+    types: int
+    off: tuple[Off, ...]
     off_count: int
-    new_types: list[TypeFacts]
-    changes: list[tuple[Revision, list[str], list[str]]]
+    new_count: int
+    changes: tuple[Change, ...]
 
 
-def market_overview(tenant: Tenant) -> MarketOverview:
+def market_overview(tenant: Tenant, state: State) -> MarketOverview:
     """What is off and since when, which new types wait, and who changed what last."""
-    state = state_of(tenant)
-    off = [each for each in state.catalogue.live if not state.choices.is_on(each)]
-    revisions = Revision.objects.for_tenant(tenant).defer("overrides")[:MOST_CHANGES]
+    live = state.catalogue.live
+    off = [each for each in live if not state.choices.is_on(each)]
     name = state.catalogue.name_of
     return MarketOverview(
-        state,
-        _last_off(tenant, off)[:MOST_OFF],
-        len(off),
-        state.new_types,
-        [
-            (each, [name(code) for code in each.went_on], [name(code) for code in each.went_off])
-            for each in revisions
-        ],
+        revision=state.revision,
+        is_on_by_default=state.choices.default_on,
+        types=len(live),
+        off=tuple(_last_off(tenant, off)[:MOST_OFF]),
+        off_count=len(off),
+        new_count=len(state.new_types),
+        changes=tuple(
+            each._replace(
+                went_on=tuple(map(name, each.went_on)), went_off=tuple(map(name, each.went_off))
+            )
+            for each in _changes(tenant_id=tenant.pk)
+        )
+        if state.revision
+        else (),
     )
+
+
+@compiled(Change._make)
+def _changes(tenant_id: Value) -> QuerySet[Any, Any]:
+    revisions = Revision.objects.filter(tenant=tenant_id)
+    return revisions.values_list(*Change._fields)[:MOST_CHANGES]
 
 
 def _last_off(tenant: Tenant, off: list[TypeFacts]) -> list[Off]:

@@ -3,23 +3,23 @@
 Who looks twice at the same revision is shown the same: what was rendered for it is kept.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from markets.catalogue import GroupFacts, TypeFacts
+from markets.catalogue import GroupFacts, TypeFacts, folded
 from markets.effective import Choice
-from markets.forms import FilterForm
+from markets.forms import FilterForm, Wanted
 from markets.rows import row_of
 from markets.state import State
 
 MOST_BOARDS = 64  # kept, of 50 kB with 58 types and 350 kB with 500
-
-Wanted = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -35,31 +35,32 @@ class Section:
 
 @dataclass(frozen=True)
 class Board:
-    """The part of the page that is about types, rendered; and how many there are, and are on."""
+    """The parts of the page that are the same for whoever may do the same, rendered."""
 
+    standing: SafeString  # the default, and who changed what last
     filter: SafeString
     types: SafeString
-    on: int
-    total: int
+    retired: SafeString
 
 
 def board_of(
     state: State,
-    form: FilterForm,
+    wanted: Wanted,
     *,
     may_change: bool,
     chosen: Mapping[str, Choice] | None = None,
 ) -> Board:
     """The board through a filter. chosen: code → what is shown as chosen, and not applied yet."""
-    wanted = tuple(sorted(form.wanted.items()))
-    language = get_language() or "en"
     if chosen:
         return _render(state, wanted, may_change, chosen)
-    return _kept(language, state, wanted, may_change)
+    language, zone = get_language() or "en", timezone.get_current_timezone()
+    return _kept(language, zone, state, wanted, may_change)
 
 
 @lru_cache(maxsize=MOST_BOARDS)
-def _kept(_language: str, state: State, wanted: Wanted, may_change: bool) -> Board:
+def _kept(
+    _language: str, _zone: dt.tzinfo, state: State, wanted: Wanted, may_change: bool
+) -> Board:
     """All that a board depends on is among the arguments: states are equal by their revision."""
     return _render(state, wanted, may_change, {})
 
@@ -70,22 +71,19 @@ def _render(state: State, wanted: Wanted, may_change: bool, chosen: Mapping[str,
         _section(state, group, asked, chosen, may_change=may_change)
         for group in state.catalogue.groups
     ]
-    total = len(state.catalogue.live)
     context = {
+        "state": state,
         "sections": [section for section, _ in found],
+        "on": sum(section.on for section, _ in found),
         "shown": sum(shown for _, shown in found),
-        "total": total,
+        "total": len(state.catalogue.live),
         "changed": sum(state.choices.of(code) is not choice for code, choice in chosen.items()),
         "may_change": may_change,
         "filter": FilterForm(asked, catalogue=state.catalogue),
-        "is_filtered": any(asked.values()),
+        "is_filtered": bool(wanted),
     }
-    return Board(
-        render_to_string("markets/filter.html", context),
-        render_to_string("markets/board.html", context),
-        sum(section.on for section, _ in found),
-        total,
-    )
+    parts = ("standing", "filter", "board", "retired")
+    return Board(*(render_to_string(f"markets/{part}.html", context) for part in parts))
 
 
 def _section(
@@ -113,7 +111,7 @@ def _matches(each: TypeFacts, state: State, wanted: Mapping[str, str]) -> bool:
         return True
     if wanted.get("group") and each.group != wanted["group"]:
         return False
-    words = wanted.get("q", "").lower().split()
+    words = folded(wanted.get("q", "")).split()
     if not all(word in each.words for word in words):
         return False
     match wanted.get("state"):

@@ -65,6 +65,9 @@ def _rows(text: str, sheet: Sheet) -> Iterator[tuple[int, Mapping[str, str]]]:
     if not {"code", "choice"} <= set(names):
         sheet.errors.append(_("line 1: the columns “code” and “choice” should be named here."))
         return
+    if names.count("code") > 1 or names.count("choice") > 1:
+        sheet.errors.append(_("line 1: “code” and “choice” should be named once."))
+        return
     for cells in reader:
         if any(cell.strip() for cell in cells):
             row = dict(zip(names, cells, strict=False))

@@ -75,6 +75,7 @@ MARKET_ACTS = {
         _catalogue("markettype", "change/"), [(Action.MARKET_TYPE_CHANGED, "Sam", "", "ace")]
     ),
     "take a market type out": Act(
-        _catalogue("markettype", "retire"), [(Action.MARKET_TYPE_RETIRED, "Sam", "", "ace")]
+        _catalogue("markettype", "retire", {"confirmed": "1"}),
+        [(Action.MARKET_TYPE_RETIRED, "Sam", "", "ace")],
     ),
 }

@@ -1,6 +1,7 @@
 """The catalogue: loaded whole or not at all, twice as once, and told to whom it concerns."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from accounts.models import Action, AuditEvent, Role, Tenant, User
 from accounts.origin import COMMAND_LINE
 from accounts.services.tenants import set_tenant_active
 from markets.models import Catalogue, Group, MarketType
+from markets.services.catalogue import change_type
 from markets.state import state_of
 from markets.tasks import MOST_NAMED, tell_of_new_types
 from portal.launch.run import MARKET_TYPES
-from tests.conftest import make_member
+from tests.at_once import at_once
+from tests.conftest import make_member, make_user
 from tests.mailbox import empty_queue, queued, work
 from tests.markets import add, disabled, load, row, switch, write_catalogue
 
@@ -267,6 +270,26 @@ def test_every_change_moves_the_catalogues_version_and_no_version_comes_twice(
             cursor.execute(change)
         versions += [rolled_back, Catalogue.objects.get().version]
     assert sorted(set(versions)) == versions
+
+
+@pytest.mark.service
+def test_staff_and_a_file_at_the_same_moment_do_not_wait_for_each_other_in_vain(
+    committed_db: None, tmp_path: Path
+) -> None:
+    """The load stands at the group that it renames, while staff are at a type that it renames."""
+    loads(tmp_path, [row("ace"), row("clutch")])
+    ace, sam = MarketType.objects.get(code="ace"), make_user("Sam", is_staff=True)
+    file = write_catalogue(tmp_path / "other.json", [row("ace", name_en="By file"), row("clutch")])
+    file.write_text(file.read_text().replace("Kills", "Frags"))
+    by: dict[str, Any] = {"type_id": ace.pk, "actor": sam, "origin": COMMAND_LINE}
+    acts: list[Callable[[], object]] = [
+        lambda: load(file),
+        lambda: change_type(columns={"name_ru": "Эйс"}, **by),
+    ]
+    at_once(acts, gate="markets_group")
+    ace.refresh_from_db()
+    assert ace.name_en == "By file" and ace.name_ru in {"Эйс", row("ace")["name_ru"]}
+    assert Group.objects.get(code="kills").name_en == "Frags"
 
 
 def test_there_is_one_catalogue(database: None, tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import pytest
 
 from accounts.models import Tenant, User
+from accounts.origin import COMMAND_LINE
+from markets.models import MarketType
+from markets.services.catalogue import retire_type
 from markets.state import state_of
 from tests.conftest import signed_in
 from tests.markets import disabled, switch
@@ -39,6 +42,46 @@ def test_flipping_the_default_asks_whether_overrides_are_kept_or_cleared(
     assert "Goes on (56)" in page and "Goes on (57)" in page
     client.post(f"{MARKETS}/enable-all", {"revision": "2", "overrides": overrides})
     assert disabled(acme) == (3, off)
+
+
+def test_disabling_all_names_what_stays_on_and_enabling_all_what_stays_off(
+    acme: Tenant, tina: User
+) -> None:
+    switch(acme, tina, ace="off", awp_kill="on", knife_kill="on")
+    client = signed_in(tina)
+    page = text(client.get(f"{MARKETS}/disable-all"))
+    assert "Stays on (2) AWP kill in round awp_kill Knife kill in round knife_kill" in page
+    assert "Stays off (1) Ace in round ace" in text(client.get(f"{MARKETS}/enable-all"))
+
+
+def test_enabling_all_where_the_default_is_on_already_offers_to_clear_what_is_off(
+    acme: Tenant, tina: User
+) -> None:
+    """Keeping it would do nothing, so that is not what stands there chosen."""
+    switch(acme, tina, ace="off")
+    client = signed_in(tina)
+    page = Page(client.get(f"{MARKETS}/enable-all"))
+    assert "The default is on already." in page.text
+    assert page.checked["overrides"] == ["clear"]
+    answer = client.post(f"{MARKETS}/enable-all", {**page.fields, "overrides": "clear"})
+    assert answer.headers["Location"] == f"{MARKETS}?applied=2" and disabled(acme) == (2, [])
+    page = Page(client.get(f"{MARKETS}/disable-all"))
+    assert "The default becomes off" in page.text and "overrides" not in page.checked
+
+
+def test_what_was_chosen_of_a_type_that_was_taken_out_is_asked_of_nobody(
+    acme: Tenant, tina: User
+) -> None:
+    switch(acme, tina, ace="off")
+    ace = MarketType.objects.get(code="ace")
+    retire_type(type_id=ace.pk, actor=tina, origin=COMMAND_LINE)
+    client = signed_in(tina)
+    assert f"{MARKETS}/enable-all" not in Page(client.get(MARKETS)).links
+    page = Page(client.get(f"{MARKETS}/disable-all"))
+    assert "overrides" not in page.checked and "Goes off (57)" in page.text
+    client.post(f"{MARKETS}/disable-all", {"revision": "1", "typed": "acme"})
+    client.post(f"{MARKETS}/history/1/restore", {"revision": "2"})
+    assert disabled(acme) == (3, ["ace"])
 
 
 def test_a_flip_that_comes_too_late_is_shown_again_with_what_changed(

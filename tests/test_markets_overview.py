@@ -17,7 +17,7 @@ from markets.state import state_of
 from portal.lib import clock
 from tests.conftest import signed_in
 from tests.markets import add, all_codes, disabled, many_types, switch
-from tests.pages import text
+from tests.pages import Page, text
 
 pytestmark = pytest.mark.usefixtures("catalogue")
 
@@ -52,10 +52,10 @@ def test_off_since_is_the_last_time_it_went_off(acme: Tenant, tina: User) -> Non
     by: dict[str, Any] = {"tenant": acme, "actor": tina, "origin": COMMAND_LINE}
     set_default(**by, revision=3, default_on=False, keep_overrides=True)
     flipped_at = state_of(acme).changed_at
-    found = {each.market_type.code: each for each in market_overview(acme).off}
+    found = {each.market_type.code: each for each in market_overview(acme, state_of(acme)).off}
     assert len(found) == 5 and {each.since for each in found.values()} == {flipped_at}
     restore_revision(**by, revision=4, number=1)
-    (only,) = market_overview(acme).off
+    (only,) = market_overview(acme, state_of(acme)).off
     assert (only.market_type.code, only.since) == ("ace", flipped_at)
 
 
@@ -66,7 +66,7 @@ def test_a_type_that_came_to_a_default_that_is_off_is_off_since_it_came(
     set_default(**by, revision=0, default_on=False, keep_overrides=True)
     clock.move(dt.timedelta(hours=1))
     add(tmp_path, "plain_new")
-    first = market_overview(acme).off[0]
+    first = market_overview(acme, state_of(acme)).off[0]
     assert first.market_type.code == "plain_new" and first.by == ""
     assert first.since == first.market_type.announced_at
     page = text(signed_in(tina).get("/client/"))
@@ -142,9 +142,15 @@ def test_staff_take_a_type_out_for_good(acme: Tenant, tina: User, panel: Client)
     switch(acme, tina, ace="on")
     ace = MarketType.objects.get(code="ace")
     path = f"/staff/markets/markettype/{ace.pk}"
-    answer = panel.post(f"{path}/retire", follow=True)
+    asked = Page(panel.post(f"{path}/retire"))
+    assert "Take “ace” out for good" in asked.text and "on for 1 of 1" in asked.text
+    assert disabled(acme) == (1, [])
+    answer = panel.post(f"{path}/retire", asked.fields, follow=True)
     assert "it is off for everybody, and its code is never used again" in text(answer)
     assert disabled(acme) == (1, ["ace"])
+    for state, found in (("retired", True), ("live", False)):
+        listed = panel.get(f"/staff/markets/markettype/?state={state}")
+        assert (f"{ace.pk}/change/" in listed.content.decode()) is found
     assert "It was taken out meanwhile." in text(panel.post(f"{path}/retire", follow=True))
     assert panel.post(f"{path}/change/", PLACE).status_code == 403
     form = PLACE | {"code": "ace", "group": ace.group_id, "settlement": "live"}

@@ -75,12 +75,23 @@ def test_what_is_kept_of_a_page_is_of_that_tenant_role_and_language(
     assert shown_codes(traders[tina.pk].get(f"{MARKETS}?state=off").content.decode()) == []
 
 
+def test_what_is_kept_of_a_page_is_in_the_readers_own_time_zone(acme: Tenant, tina: User) -> None:
+    switch(acme, tina, ace="off")
+    client = signed_in(tina)
+    assert "UTC" in text(client.get(MARKETS))
+    User.objects.filter(pk=tina.pk).update(time_zone="Europe/Moscow")
+    page = text(client.get(MARKETS))
+    assert "MSK" in page and "UTC" not in page
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
         ("q=headshot", ["headshot_opening", "total_headshots"]),
         ("q=HEADSHOT+total", ["total_headshots"]),
         ("q=в+голову", ["headshot_opening", "total_headshots"]),
+        ("q=ПУЛЕМЁТ", ["smg_kill"]),
+        ("q=пулемет", ["smg_kill"]),
         ("q=awp_k", ["awp_kill"]),
         ("group=cs2.bomb&q=time", ["bomb_plant_time"]),
         ("state=off", ["ace", "awp_kill"]),
@@ -139,6 +150,7 @@ def test_applied_is_said_with_the_revision_and_undo_brings_it_back(
     assert answer.headers["Location"] == f"{MARKETS}?applied=1"
     page = client.get(answer.headers["Location"])
     assert "Revision 1 is applied. 1 type went off." in text(page)
+    assert "Off: Ace in round" in text(page)
     assert disabled(acme) == (1, ["ace"]) and disabled(globex) == (0, [])
     answer = client.post(f"{MARKETS}/history/0/restore", {"revision": "1"})
     assert answer.headers["Location"] == f"{MARKETS}?applied=2"
@@ -174,6 +186,32 @@ def test_going_back_from_the_review_keeps_what_was_chosen(acme: Tenant, tina: Us
     page = Page(client.post(f"{MARKETS}/edit", reviewed.fields))
     assert page.checked["choice-ace"] == ["off"] and page.checked["choice-awp_kill"] == ["on"]
     assert page.checked["choice-knife_kill"] == ["default"] and "Changed: 2" in page.text
+
+
+def test_going_back_from_a_review_that_is_out_of_date_says_what_was_changed_meanwhile(
+    acme: Tenant, tina: User, alice: User
+) -> None:
+    client = signed_in(tina)
+    reviewed = Page(sent(client, "/review", _revision="0", ace="off", awp_kill="off"))
+    switch(acme, alice, ace="on", knife_kill="off")
+    answer = client.post(f"{MARKETS}/edit", reviewed.fields)
+    page = Page(answer)
+    assert answer.status_code == 409 and "Alice changed something since" in page.text
+    assert "Went off (1) Knife kill" in page.text and "Ace in round: you Off , now On" in page.text
+    assert page.fields["revision"] == "1" and page.checked["choice-ace"] == ["off"]
+    assert page.checked["choice-knife_kill"] == ["off"]
+
+
+def test_more_types_than_django_takes_fields_by_itself_can_be_switched(
+    acme: Tenant, tina: User, tmp_path: Any
+) -> None:
+    many_types(tmp_path, 1_100)
+    client = signed_in(tina)
+    form = whole_form(client) | {f"choice-type_{n:03}": "off" for n in range(1_100)}
+    reviewed = Page(client.post(f"{MARKETS}/review", form))
+    assert "Goes off (1100)" in reviewed.text
+    client.post(f"{MARKETS}/apply", reviewed.fields)
+    assert state_of(acme).revision == 1 and state_of(acme).choices.default_on
 
 
 def test_nothing_chosen_otherwise_is_nothing_done(acme: Tenant, tina: User) -> None:

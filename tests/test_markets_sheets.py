@@ -66,6 +66,7 @@ def test_three_bad_lines_of_500_are_named_and_nothing_is_applied(
         ("", "The submitted file is empty."),
         ("\n", "the columns “code” and “choice” should be named here"),
         ("code,choice\n", "There is no choice in this file."),
+        ("code,choice,Choice\nace,off,on\n", "“code” and “choice” should be named once."),
         ("ace,off\n", "the columns “code” and “choice” should be named here"),
         ("code,choice\nace", "“” is no choice"),
         ('code,choice\n"ace,off\n', "This is no CSV file."),

@@ -71,6 +71,7 @@ def load_catalogue(
 @transaction.atomic
 def add_type(*, columns: Mapping[str, Any], actor: User, origin: Origin) -> MarketType:
     """A new type, which follows each tenant's default; owners and traders are told by mail."""
+    _go_one_by_one()
     added = MarketType.objects.create(**columns, announced_at=clock.now())
     record(Action.MARKET_TYPE_ADDED, actor=actor, origin=origin, target=added)
     _tell([added.code])
@@ -82,6 +83,7 @@ def change_type(
     *, type_id: uuid.UUID, columns: Mapping[str, Any], actor: User, origin: Origin
 ) -> MarketType:
     """Change what is said of a type; its code stays. Raises IsRetired."""
+    _go_one_by_one()
     stored = _live_type(type_id)
     changed = _changed(stored, columns)
     if changed:
@@ -93,6 +95,7 @@ def change_type(
 @transaction.atomic
 def retire_type(*, type_id: uuid.UUID, actor: User, origin: Origin) -> MarketType:
     """Take a type out, for good: off for everybody from now on. Raises IsRetired."""
+    _go_one_by_one()
     stored = _live_type(type_id)
     stored.retired_at = clock.now()
     stored.save(update_fields=["retired_at"])
@@ -103,6 +106,7 @@ def retire_type(*, type_id: uuid.UUID, actor: User, origin: Origin) -> MarketTyp
 @transaction.atomic
 def add_sport(*, columns: Mapping[str, Any], actor: User, origin: Origin) -> Sport:
     """A new sport, with nothing in it yet."""
+    _go_one_by_one()
     added = Sport.objects.create(**columns)
     record(Action.SPORT_ADDED, actor=actor, origin=origin, target=added)
     return added
@@ -113,6 +117,7 @@ def change_sport(
     *, sport_id: uuid.UUID, columns: Mapping[str, Any], actor: User, origin: Origin
 ) -> Sport:
     """Change what a sport is called; its code stays."""
+    _go_one_by_one()
     stored = Sport.objects.select_for_update().get(pk=sport_id)
     changed = _changed(stored, columns)
     if changed:
@@ -124,6 +129,7 @@ def change_sport(
 @transaction.atomic
 def add_group(*, columns: Mapping[str, Any], actor: User, origin: Origin) -> Group:
     """A new group; it shows on the page with its first type."""
+    _go_one_by_one()
     added = Group.objects.create(**columns)
     record(Action.MARKET_GROUP_ADDED, actor=actor, origin=origin, target=added)
     return added
@@ -134,6 +140,7 @@ def change_group(
     *, group_id: uuid.UUID, columns: Mapping[str, Any], actor: User, origin: Origin
 ) -> Group:
     """Change what is said of a group; its code and sport stay."""
+    _go_one_by_one()
     stored = Group.objects.select_for_update(of=["self"]).select_related("sport").get(pk=group_id)
     changed = _changed(stored, columns)
     if changed:
@@ -143,7 +150,10 @@ def change_group(
 
 
 def _go_one_by_one() -> None:
-    """Two loads at once would each retire what the other adds."""
+    """Two loads at once would each retire what the other adds.
+
+    And a load and an act of staff would each come to wait for what the other holds.
+    """
     with connection.cursor() as cursor:
         cursor.execute("LOCK TABLE markets_markettype IN SHARE ROW EXCLUSIVE MODE")
 

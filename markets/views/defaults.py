@@ -63,12 +63,18 @@ def _flip(request: PortalRequest, *, default_on: bool) -> HttpResponse:
 def _form(
     request: PortalRequest, state: State, sent: QueryDict | None, *, default_on: bool
 ) -> DefaultForm:
+    # Where the default is what it is to be, keeping the overrides would be doing nothing.
+    likely = "keep" if _flips(state, default_on) else "clear"
     given: dict[str, Any] = {
         "data": sent,
-        "initial": {"revision": state.revision},
-        "has_overrides": bool(state.choices.overrides),
+        "initial": {"revision": state.revision, "overrides": likely},
+        "has_overrides": bool(state.own),
     }
     return DefaultForm(**given) if default_on else DisableAllForm(slug=request.tenant.slug, **given)
+
+
+def _flips(state: State, default_on: bool) -> bool:
+    return state.choices.default_on is not default_on
 
 
 def _show_late(
@@ -105,9 +111,11 @@ def _show(
     context = {
         "form": form,
         "default_on": default_on,
+        "flips": _flips(state, default_on),
         "kept": outcomes[True],
         "cleared": outcomes[False],
-        "overrides": len(state.choices.overrides),
+        "overrides": len(state.own),
+        "contrary": [each for each in state.own if state.choices.is_on(each) is not default_on],
         "conflict": conflict,
     }
     status = 409 if conflict else 200

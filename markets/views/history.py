@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import PortalRequest, role_required
 from accounts.origin import Origin
+from markets.catalogue import TypeFacts
 from markets.effective import consequence
 from markets.forms import RevisionForm
 from markets.models import Revision
@@ -88,8 +89,8 @@ def _show(
     context = {
         "number": number,
         "revision": revision,
-        "went_on": _names(state, revision.went_on if revision else []),
-        "went_off": _names(state, revision.went_off if revision else []),
+        "went_on": _types(state, revision.went_on if revision else []),
+        "went_off": _types(state, revision.went_off if revision else []),
         "is_present": number == state.revision,
         "state": state,
         "default_on": after.default_on,
@@ -104,6 +105,11 @@ def _show(
 
 def _names(state: State, codes: list[str]) -> list[str]:
     return [state.catalogue.name_of(code) for code in codes]
+
+
+def _types(state: State, codes: list[str]) -> list[TypeFacts]:
+    known = state.catalogue.by_code
+    return [known[code] for code in codes if code in known]
 
 
 def _may_change(request: PortalRequest) -> bool:

@@ -8,9 +8,10 @@ from django.utils.dateparse import parse_datetime
 
 from accounts.access import PortalRequest, role_required
 from markets.effective import Choice
-from markets.forms import FilterForm, sent_choices
+from markets.forms import RevisionForm, Wanted, sent_choices, wanted_of
 from markets.models import Revision
 from markets.page import board_of
+from markets.review import Conflict, conflict_since
 from markets.services import choices as services
 from markets.services.choices import MARKET_ROLES
 from markets.state import State, state_of
@@ -21,7 +22,7 @@ from portal.lib.http import answers
 def market_list(request: PortalRequest) -> HttpResponse:
     """All groups. The filter is in the address; `applied` names a revision to tell of."""
     state = state_of(request.tenant)
-    return _page(request, state, FilterForm(request.GET, catalogue=state.catalogue))
+    return _page(request, state, wanted_of(request.GET, state.catalogue))
 
 
 @role_required(*MARKET_ROLES)
@@ -32,7 +33,11 @@ def market_edit(request: PortalRequest) -> HttpResponse:
         return redirect("markets:list")
     state = state_of(request.tenant)
     chosen = sent_choices(request.POST, state.catalogue)
-    return _page(request, state, FilterForm({}, catalogue=state.catalogue), chosen)
+    made_from = RevisionForm.read(request.POST)
+    conflict = None
+    if chosen and made_from != state.revision:
+        conflict = conflict_since(request.tenant, state, made_from, chosen)
+    return _page(request, state, (), chosen, conflict)
 
 
 @role_required(*MARKET_ROLES)
@@ -53,19 +58,26 @@ def types_seen(request: PortalRequest) -> HttpResponse:
 def _page(
     request: PortalRequest,
     state: State,
-    form: FilterForm,
+    wanted: Wanted,
     chosen: Mapping[str, Choice] | None = None,
+    conflict: Conflict | None = None,
 ) -> HttpResponse:
+    """409 where somebody has changed something since what was chosen was chosen."""
     may_change = request.membership.role in MARKET_ROLES
+    applied = _applied(request, state)
+    name = state.catalogue.name_of
     context = {
         "state": state,
-        "board": board_of(state, form, may_change=may_change, chosen=chosen),
-        "is_plain": not state.choices.overrides,
+        "board": board_of(state, wanted, may_change=may_change, chosen=chosen),
         "new_types": state.new_types,
         "may_change": may_change,
-        "applied": _applied(request, state),
+        "applied": applied,
+        "went_on": [name(code) for code in applied.went_on] if applied else [],
+        "went_off": [name(code) for code in applied.went_off] if applied else [],
+        "conflict": conflict,
     }
-    return render(request, "markets/market_list.html", context)
+    status = 409 if conflict else 200
+    return render(request, "markets/market_list.html", context, status=status)
 
 
 def _applied(request: PortalRequest, state: State) -> Revision | None:

@@ -4,13 +4,11 @@ const filter = document.querySelector("[data-markets-filter]");
 const form = document.querySelector("[data-markets]");
 
 function fits(row, group, { q, group: wanted, state }) {
-  const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = q.toLowerCase().replaceAll("ё", "е").split(/\s+/).filter(Boolean);
+  const isThere = (word) => row.dataset.find.includes(word);
   const inState = { "": true, own: row.dataset.own !== "default", new: "new" in row.dataset };
-  return (
-    (!wanted || wanted === group) &&
-    words.every((word) => row.dataset.find.includes(word)) &&
-    (inState[state] ?? row.dataset.state === state)
-  );
+  if (wanted && wanted !== group) return false;
+  return words.every(isThere) && (inState[state] ?? row.dataset.state === state);
 }
 
 function show() {
@@ -36,5 +34,6 @@ function count() {
 }
 const changed = form?.querySelector("[data-changed]"); // is there for those who may change
 if (changed) form.addEventListener("change", count);
+if (changed) addEventListener("pageshow", count); // what Back brings along counts too
 filter?.addEventListener("input", show);
 filter?.addEventListener("submit", (event) => (event.preventDefault(), show()));

@@ -234,5 +234,7 @@ def type_of_market(stage: Stage) -> Page:
 def type_taken_out_just_now(stage: Stage) -> Page:
     page = type_of_market(stage)
     page.get_by_role("button", name="Take out for good").click()
+    page.get_by_role("heading", name="Take “ace” out for good").wait_for()
+    page.get_by_role("button", name="Take out for good").click()
     page.get_by_text("its code is never used again").first.wait_for()
     return page

@@ -113,6 +113,30 @@ def test_what_is_chosen_stays_chosen_while_the_filter_moves_on(
     expect(page.get_by_text("Goes off (2)")).to_be_visible()
 
 
+def test_what_the_browsers_back_brings_along_is_counted_as_chosen(
+    tina: User, open_page: OpenPage
+) -> None:
+    page = open_page(tina)
+    page.goto("/client/markets")
+    for name in ("AWP kill in round", "Ace in round", "Knife kill in round"):
+        choice(page, name, "Off").check()
+    page.get_by_role("button", name="Review", exact=True).click()
+    expect(page.get_by_text("Goes off (3)")).to_be_visible()
+    page.go_back()
+    expect(choice(page, "Ace in round", "Off")).to_be_checked()
+    expect(page.get_by_text("Changed: 3")).to_be_visible()
+
+
+def test_letters_with_dots_are_found_without_them(tina: User, open_page: OpenPage) -> None:
+    """As Russian is typed; without JavaScript the server finds the same."""
+    page = open_page(tina)
+    page.goto("/client/markets")
+    for search in ("пулемет", "ПУЛЕМЁТ"):
+        page.get_by_label("Search").fill(search)
+        expect(page.get_by_role("radiogroup")).to_have_count(1)
+        expect(page.get_by_role("radiogroup", name="SMG kill in round")).to_be_visible()
+
+
 def test_two_browsers_at_once_lose_nothing(
     acme: Tenant, tina: User, alice: User, open_page: OpenPage
 ) -> None:
