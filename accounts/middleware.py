@@ -7,7 +7,9 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.middleware import AuthenticationMiddleware, LoginRequiredMiddleware
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import PermissionDenied
@@ -16,8 +18,9 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
+from django.utils.crypto import constant_time_compare
 
-from accounts.models import Membership
+from accounts.models import Membership, User
 from accounts.sessions import LIFETIME
 from portal.lib import clock
 
@@ -35,6 +38,14 @@ class Sessions(SessionMiddleware):
             return response
 
 
+class Authentication(AuthenticationMiddleware):
+    """Django's, with the user that was read together with the session."""
+
+    def process_request(self, request: Any) -> None:
+        """Set `request.user`: at once, since language and zone are asked of it next."""
+        request.user = _user_of(request)
+
+
 class Preferences:
     """The user's language and time zone; for strangers the browser's language and UTC."""
 
@@ -47,7 +58,7 @@ class Preferences:
         if user.is_authenticated:
             language, zone = user.language, clock.zone(user.time_zone)
         else:
-            language, zone = translation.get_language_from_request(request), clock.zone("UTC")
+            language, zone = translation.get_language() or settings.LANGUAGE_CODE, clock.zone("UTC")
         with translation.override(language), timezone.override(zone):
             request.LANGUAGE_CODE = language
             response = self._get_response(request)
@@ -149,10 +160,34 @@ def attach_tenant(request: Any) -> None:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or user.is_staff:
         return
-    request.memberships = list(Membership.objects.filter(user=user).in_active_tenants())
+    arrival = request.session.arrival
+    if arrival is not None and arrival.user == user:
+        request.memberships = arrival.memberships
+    else:
+        request.memberships = list(Membership.objects.filter(user=user).in_active_tenants())
     if request.memberships:
         request.membership = _chosen(request.memberships, request.session.get("tenant"))
         request.tenant = request.membership.tenant
+
+
+def _user_of(request: Any) -> User | AnonymousUser:
+    """Where anything is not as it should be, Django's way: the session is over, or nobody's."""
+    session = request.session
+    user: User | None = session.arrival.user if session.arrival else None
+    if user is None or not user.is_active or not _is_verified(session, user):
+        return auth.get_user(request)
+    return user
+
+
+def _is_verified(session: SessionBase, user: User) -> bool:
+    """The session is the user's, from a door of ours, and neither password nor 2FA has changed."""
+    return (
+        session.get(auth.SESSION_KEY) == str(user.pk)
+        and session.get(auth.BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS
+        and constant_time_compare(
+            session.get(auth.HASH_SESSION_KEY, ""), user.get_session_auth_hash()
+        )
+    )
 
 
 def _lacks_second_factor(request: Any) -> bool:

@@ -5,11 +5,14 @@ push the end with every save.
 """
 
 import datetime as dt
+import json
+from functools import lru_cache
 from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.db import IntegrityError, transaction
 
+from accounts.arrivals import Arrival, arrival_of
 from accounts.models import Session
 from portal.lib import clock
 from portal.lib.crypto import digest
@@ -26,15 +29,22 @@ class SessionStore(SessionBase):
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
+        self._arrival: Arrival | None = None
 
     def load(self) -> dict[str, Any]:
         """The data of a live session; an empty one, and no key, for anything else."""
-        row = self._row()
-        if row is None:
+        self._arrival = self._live()
+        if self._arrival is None:
             self._session_key = None
             return {}
-        data: dict[str, Any] = self.decode(row.data)
+        data: dict[str, Any] = json.loads(_verified(self._arrival.data))
         return data
+
+    @property
+    def arrival(self) -> Arrival | None:
+        """Who came with the cookie, as the session was read: its user may have gone since."""
+        self._get_session()  # type: ignore[attr-defined] # reads it, unless that was done
+        return self._arrival
 
     def exists(self, session_key: str) -> bool:
         """Is there a row of that cookie?"""
@@ -93,19 +103,20 @@ class SessionStore(SessionBase):
         """Delete what has ended: for the worker."""
         Session.objects.filter(expires_at__lte=clock.now()).delete()
 
-    def _row(self) -> Session | None:
+    def _live(self) -> Arrival | None:
         if self.session_key is None:
             return None
-        row = Session.objects.filter(key_hash=digest(self.session_key)).first()
-        if row is None:
+        key_hash = digest(self.session_key)
+        found = arrival_of(key_hash)
+        if found is None:
             return None
         now = clock.now()
-        if row.expires_at <= now:
-            row.delete()
+        if found.expires_at <= now:
+            Session.objects.filter(key_hash=key_hash).delete()
             return None
-        if now - row.last_seen_at > SEEN_EVERY:
-            Session.objects.filter(pk=row.pk).update(last_seen_at=now)
-        return row
+        if now - found.last_seen_at > SEEN_EVERY:
+            Session.objects.filter(key_hash=key_hash).update(last_seen_at=now)
+        return found
 
     def _columns(self, data: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -117,3 +128,9 @@ class SessionStore(SessionBase):
             "agent": data.get("agent", ""),
             "expires_at": self.get_expiry_date(),
         }
+
+
+@lru_cache(maxsize=1024)
+def _verified(signed: str) -> str:
+    """What a row's data says, as JSON. A text's signature is the same at every request."""
+    return json.dumps(SessionStore().decode(signed))

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from django.db import DatabaseError, connection
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 WAIT_SECONDS = 1.0  # within which a change is promised to be in effect everywhere
@@ -54,10 +55,11 @@ class Effect:
             )
         if self.seconds is None:
             return _("In effect in %(reached)d of %(processes)d processes.") % numbers
-        return _("In effect in %(reached)d of %(processes)d processes after %(seconds)s s.") % {
-            **numbers,
-            "seconds": _in_words(self.seconds),
-        }
+        after = {**numbers, "seconds": _in_words(self.seconds)}
+        return (
+            _("In effect on every process after %(seconds)s s (%(reached)d of %(processes)d).")
+            % after
+        )
 
 
 def effect_of(kind: str, name: object, version: int) -> Effect | None:
@@ -98,4 +100,4 @@ def await_effect(
 def _in_words(seconds: float) -> str:
     """Rounded up, with two digits below a second's tenth and one above it."""
     digits = 2 if seconds < 0.1 else 1
-    return f"{max(math.ceil(seconds * 10**digits), 1) / 10**digits:.{digits}f}"
+    return number_format(max(math.ceil(seconds * 10**digits), 1) / 10**digits, digits)

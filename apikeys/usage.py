@@ -2,13 +2,15 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from accounts.models import Tenant
 from apikeys.charts import (
     ALLOWED,
     HOUR,
@@ -18,13 +20,25 @@ from apikeys.charts import (
     Counts,
     Span,
     draw,
+    floor,
     is_near,
     kind_of,
 )
 from apikeys.models import ApiKey, KeyRefusal, Period, SecretUse
 from portal.lib import clock
+from portal.lib.compiled import Question
 
-__all__ = ["SPANS", "chart_of", "last_refusals", "report_of", "table_of", "with_retired_use"]
+__all__ = [
+    "SPANS",
+    "calls_of",
+    "chart_of",
+    "counted_of",
+    "last_refusals",
+    "report_of",
+    "retired_since",
+    "table_of",
+    "with_retired_use",
+]
 
 STILL = dt.timedelta(days=1)  # for which what was sent last counts as still in use
 
@@ -35,13 +49,13 @@ WITH part AS (
     SELECT date_bin(%(bar)s, start, %(origin)s) AS bar, key_id, outcome, calls,
            CASE WHEN period = 'minute' THEN calls ELSE most END AS most
     FROM apikeys_keycalls
-    WHERE key_id = ANY(%(keys)s) AND period = %(unit)s
+    WHERE key_id = ANY({keys}) AND period = %(unit)s
     AND start >= %(begins_at)s AND start < %(ends_at)s
     UNION ALL
     SELECT date_bin(%(bar)s, start, %(origin)s), key_id, outcome, calls - rolled,
            CASE WHEN period = 'minute' THEN calls ELSE most END
     FROM apikeys_keycalls
-    WHERE key_id = ANY(%(keys)s) AND period = ANY(%(finer)s) AND period <> 'day'
+    WHERE key_id = ANY({keys}) AND period = ANY(%(finer)s) AND period <> 'day'
     AND NOT calls = rolled AND start >= %(begins_at)s AND start < %(ends_at)s
 ), counted AS (
     SELECT start FROM apikeys_countedhour
@@ -58,9 +72,23 @@ FROM part GROUP BY {grouping}
 UNION ALL
 SELECT DISTINCT date_bin(%(hours)s, start, %(origin)s), NULL::uuid, NULL, 0, 0 FROM counted
 """
+_OF_KEYS = "%(keys)s::uuid[]"
+_OF_TENANT = "(SELECT array_agg(id) FROM apikeys_apikey WHERE tenant_id = %(tenant)s)::uuid[]"
 _FOR_CHARTS = "GROUPING SETS ((bar, outcome), (key_id, outcome))"
 _FOR_TABLES = "bar, key_id, outcome"
 _FINER = {Period.MINUTE: [], Period.HOUR: ["minute"], Period.DAY: ["minute", "hour"]}
+
+
+class Used(Protocol):
+    """A key, or what a page has of one."""
+
+    @property
+    def pk(self) -> uuid.UUID:
+        """The key's."""
+
+    @property
+    def created_at(self) -> dt.datetime:
+        """When it was made."""
 
 
 @dataclass
@@ -98,22 +126,42 @@ class Report:
     sums: dict[uuid.UUID, Sums]
     limit: int
 
-    def of(self, key: ApiKey) -> Sums:
+    def of(self, key: Used) -> Sums:
         """Of one of the keys."""
         return self.sums.get(key.pk, Sums())
 
-    def has_met_limit(self, key: ApiKey) -> bool:
+    def has_met_limit(self, key: Used) -> bool:
         """A call of it was too many."""
         sums = self.of(key)
         return sums.over > 0 or sums.peak >= self.limit
 
-    def is_near_limit(self, key: ApiKey) -> bool:
+    def is_near_limit(self, key: Used) -> bool:
         """A minute of it was above 80 % of the limit, or at it."""
         return self.has_met_limit(key) or is_near(self.of(key).peak, self.limit)
 
-    def percent(self, key: ApiKey) -> int:
+    def percent(self, key: Used) -> int:
         """Of the limit, in the busiest minute."""
         return self.of(key).peak * 100 // self.limit
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted of some keys, as it was read: a report is made of it when one is shown.
+
+    span: its name. now: to a whole bar. began_at: before it none of them was there.
+    """
+
+    lines: tuple[tuple[Any, ...], ...]
+    span: str
+    now: dt.datetime
+    began_at: dt.datetime
+    limit: int
+
+    @cached_property
+    def report(self) -> Report:
+        """Their chart, and the sums of each."""
+        counts, sums = _counts(self.lines, self.began_at)
+        return Report(draw(counts, SPANS[self.span], self.now, self.limit), sums, self.limit)
 
 
 @dataclass
@@ -124,7 +172,7 @@ class Table:
     counts: Counts
     cells: dict[tuple[dt.datetime, uuid.UUID], Sums] = field(default_factory=dict)
 
-    def of(self, key: ApiKey, at: dt.datetime) -> Sums | None:
+    def of(self, key: Used, at: dt.datetime) -> Sums | None:
         """Of one of the keys, in the bar that begins then."""
         found = self.cells.get((at, key.pk))
         was_there = at + self.span.bar > key.created_at
@@ -135,15 +183,27 @@ class Table:
 def chart_of(key: ApiKey, span: Span) -> Chart:
     """One query, whatever the number of calls."""
     now = clock.now()
-    counts, _sums = _counts([key], span, now)
+    counts, _sums = _counts(_ask([key], span, now, _FOR_CHARTS), key.created_at)
     return draw(counts, span, now)
 
 
-def report_of(keys: Collection[ApiKey], span: Span, limit: int) -> Report:
+def report_of(keys: Collection[Used], span: Span, limit: int) -> Report:
     """All of them in one chart, and the sums of each; one query, whatever there is."""
     now = clock.now()
-    counts, sums = _counts(keys, span, now)
-    return Report(draw(counts, span, now, limit), sums, limit)
+    return counted_of(_ask(keys, span, now, _FOR_CHARTS), keys, span, now, limit).report
+
+
+def calls_of(tenant: Tenant, span: Span, now: dt.datetime) -> Question[tuple[Any, ...]]:
+    """What `counted_of` takes of all keys of a tenant."""
+    sql = _COUNTS.format(grouping=_FOR_CHARTS, keys=_OF_TENANT)
+    return Question(sql, {"tenant": tenant.pk} | _times(span, now))
+
+
+def counted_of(
+    lines: list[Any], keys: Collection[Used], span: Span, now: dt.datetime, limit: int
+) -> Counted:
+    """A report before it is worked out."""
+    return Counted(tuple(lines), span.name, floor(now, span.bar), _first_day(keys), limit)
 
 
 def table_of(keys: Collection[ApiKey], span: Span) -> Table:
@@ -162,14 +222,19 @@ def last_refusals(key: ApiKey) -> QuerySet[KeyRefusal]:
     return KeyRefusal.objects.filter(key=key).order_by("-at", "-pk")
 
 
-def with_retired_use(keys: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+def retired_since() -> dt.datetime:
+    """What was sent last before that is no longer in use."""
+    return clock.now() - STILL
+
+
+def with_retired_use(keys: QuerySet[ApiKey], since: Any = None) -> QuerySet[ApiKey]:
     """Each with the retired secret that was sent last, if one was within the last day.
 
     retired_seen_at and retired_from: when and from where it was sent; retired_on: the moment it was
-    retired. All None where there is none.
+    retired. All None where there is none. since: for queries that are compiled once.
     """
     last = SecretUse.objects.filter(
-        secret__key=OuterRef("pk"), last_used_at__gte=clock.now() - STILL
+        secret__key=OuterRef("pk"), last_used_at__gte=since or retired_since()
     ).order_by("-last_used_at")
     return keys.annotate(
         retired_seen_at=Subquery(last.values("last_used_at")[:1]),
@@ -179,13 +244,13 @@ def with_retired_use(keys: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
 
 
 def _counts(
-    keys: Collection[ApiKey], span: Span, now: dt.datetime
+    lines: Collection[tuple[Any, ...]], began_at: dt.datetime
 ) -> tuple[Counts, dict[uuid.UUID, Sums]]:
     calls: dict[tuple[dt.datetime, str], int] = {}
     peaks: dict[dt.datetime, int] = {}
     counted = set()
     sums: dict[uuid.UUID, Sums] = {}
-    for at, key_id, outcome, number, peak in _ask(keys, span, now, _FOR_CHARTS):
+    for at, key_id, outcome, number, peak in lines:
         if outcome is None:
             counted.add(at)
         elif key_id is not None:
@@ -194,14 +259,20 @@ def _counts(
             calls[at, outcome] = number
             if outcome == ALLOWED:
                 peaks[at] = peak
-    return Counts(calls, peaks, frozenset(counted), _first_day(keys)), sums
+    return Counts(calls, peaks, frozenset(counted), began_at), sums
 
 
-def _ask(keys: Collection[ApiKey], span: Span, now: dt.datetime, grouping: str) -> list[Any]:
+def _ask(keys: Collection[Used], span: Span, now: dt.datetime, grouping: str) -> list[Any]:
     """(bar, key or None, outcome, calls, busiest minute); without an outcome: it was counted."""
+    given = {"keys": f"{{{','.join(str(key.pk) for key in keys)}}}"} | _times(span, now)
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS.format(grouping=grouping, keys=_OF_KEYS), given)
+        return list(cursor.fetchall())
+
+
+def _times(span: Span, now: dt.datetime) -> dict[str, Any]:
     begins_at, ends_at = span.begins_and_ends_at(now)
-    asked: Mapping[str, Any] = {
-        "keys": [key.pk for key in keys],
+    return {
         "unit": span.unit,
         "finer": _FINER[span.unit],
         "bar": span.bar,
@@ -210,11 +281,8 @@ def _ask(keys: Collection[ApiKey], span: Span, now: dt.datetime, grouping: str) 
         "begins_at": begins_at,
         "ends_at": ends_at,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNTS.format(grouping=grouping), asked)
-        return list(cursor.fetchall())
 
 
-def _first_day(keys: Collection[ApiKey]) -> dt.datetime:
+def _first_day(keys: Collection[Used]) -> dt.datetime:
     """Before the first of the keys was made there was nothing to count."""
     return min((key.created_at for key in keys), default=clock.now())

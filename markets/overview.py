@@ -4,14 +4,13 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db import connection
 from django.db.models import QuerySet, Value
 
 from accounts.models import Tenant
 from markets.catalogue import TypeFacts
 from markets.models import Act, Revision
 from markets.state import State
-from portal.lib.compiled import compiled
+from portal.lib.compiled import Question, ask, compiled
 
 MOST_OFF = 5  # named on the page, those that went off last
 MOST_CHANGES = 3
@@ -69,22 +68,27 @@ def market_overview(tenant: Tenant, state: State) -> MarketOverview:
     live = state.catalogue.live
     off = [each for each in live if not state.choices.is_on(each)]
     name = state.catalogue.name_of
+    since, changes = _asked(tenant, off) if state.revision else ([], [])
     return MarketOverview(
         revision=state.revision,
         is_on_by_default=state.choices.default_on,
         types=len(live),
-        off=tuple(_last_off(tenant, off)[:MOST_OFF]),
+        off=tuple(_last_off(off, since)[:MOST_OFF]),
         off_count=len(off),
         new_count=len(state.new_types),
         changes=tuple(
             each._replace(
                 went_on=tuple(map(name, each.went_on)), went_off=tuple(map(name, each.went_off))
             )
-            for each in _changes(tenant_id=tenant.pk)
-        )
-        if state.revision
-        else (),
+            for each in changes
+        ),
     )
+
+
+def _asked(tenant: Tenant, off: list[TypeFacts]) -> list[list[Any]]:
+    """Since when each of them is off, and by whom; and the last changes."""
+    since = Question[Any](_SINCE, [tenant.pk, [each.code for each in off]])
+    return ask(since, _changes.of(tenant_id=tenant.pk))
 
 
 @compiled(Change._make)
@@ -93,12 +97,8 @@ def _changes(tenant_id: Value) -> QuerySet[Any, Any]:
     return revisions.values_list(*Change._fields)[:MOST_CHANGES]
 
 
-def _last_off(tenant: Tenant, off: list[TypeFacts]) -> list[Off]:
-    if not off:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(_SINCE, [tenant.pk, [each.code for each in off]])
-        since = {code: (at, by) for code, at, by in cursor.fetchall()}
-    found = [Off(each, *since.get(each.code, (each.announced_at, ""))) for each in off]
+def _last_off(off: list[TypeFacts], since: list[tuple[str, dt.datetime, str]]) -> list[Off]:
+    known = {code: (at, by) for code, at, by in since}
+    found = [Off(each, *known.get(each.code, (each.announced_at, ""))) for each in off]
     beginning = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(found, key=lambda each: each.since or beginning, reverse=True)

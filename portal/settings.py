@@ -77,7 +77,7 @@ MIDDLEWARE = [
     "accounts.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.Authentication",
     "accounts.middleware.Preferences",
     "django.contrib.messages.middleware.MessageMiddleware",
     "accounts.middleware.LoginRequired",
@@ -121,14 +121,13 @@ def _database(url: str, *, pool_size: int, parameters: str) -> dict[str, Any]:
     if pool_size:
         options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 2}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "portal.lib.postgres",
         "NAME": parts.get("dbname", ""),
         "USER": parts.get("user", ""),
         "PASSWORD": parts.get("password", ""),
         "HOST": parts.get("host", ""),
         "PORT": parts.get("port", ""),
         "OPTIONS": options,
-        "CONN_HEALTH_CHECKS": True,
     }
 
 
@@ -203,6 +202,7 @@ SECURE_REFERRER_POLICY = "same-origin"  # `no-referrer` makes browsers send `Ori
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000  # Markets sends one for each type; Django would stop at 1000
 
 # --- Mail
 EMAIL_URL = env_str("EMAIL_URL", "")

@@ -1,18 +1,19 @@
 """Where two apps meet on one page: overview, help, health, and the pages of errors."""
 
 import sys
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import psycopg
 import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Exists, F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import resolve, reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.access import (
@@ -22,89 +23,94 @@ from accounts.access import (
     tenant_not_required,
 )
 from accounts.middleware import attach_tenant
-from accounts.models import Authenticator
 from accounts.services.self_service import has_second_factor
-from apikeys.attention import attention_of
-from apikeys.charts import SPANS
 from apikeys.cures import CURES
-from apikeys.models import ApiKey
+from apikeys.overview import key_overview, key_questions
 from apikeys.services import KEY_ROLES
-from apikeys.usage import report_of, with_retired_use
-from markets.overview import MarketOverview, market_overview
+from markets.overview import market_overview
+from markets.state import state_question
+from portal.lib import clock
+from portal.lib.compiled import ask
 from portal.lib.http import answers
+
+
+class Step(NamedTuple):
+    """One of the first steps. Without an address it is somebody else's."""
+
+    label: str
+    url: str
+    is_done: bool
+    hint: str
 
 
 @answers("GET")
 def overview(request: PortalRequest) -> HttpResponse:
     """The first page: what is still to be done."""
-    keys = _keys(request)
-    latest_use = keys[0] if keys and hasattr(keys[0], "use") else None
-    markets = market_overview(request.tenant)
-    steps = _first_steps(request, markets, keys, has_called=latest_use is not None)
+    now = clock.now()
+    keys, calls, (state,) = ask(
+        *key_questions(request.tenant, request.user, now), state_question(request.tenant)
+    )
+    seen, markets = key_overview(keys, calls, now), market_overview(request.tenant, state)
+    latest = keys[0] if keys and keys[0].last_used_at else None
+    steps = _first_steps(
+        get_language(),
+        may_make_keys=request.membership.role in KEY_ROLES,
+        is_protected=keys[0].has_second_factor if keys else has_second_factor(request.user),
+        has_keys=bool(keys),
+        has_called=latest is not None,
+        has_chosen=markets.revision > 0,
+    )
     context = {
         "steps": steps,
-        "latest_use": latest_use,
+        "seen": seen,
+        "latest": latest,
         "markets": markets,
-        **(_use(keys) if keys else {}),
-        "retired_in_use": [key for key in keys if key.retired_seen_at],  # type: ignore[attr-defined]
+        "retired_in_use": [key for key in keys if key.retired_seen_at],
     }
     return render(request, "portal/overview.html", context)
 
 
-def _keys(request: PortalRequest) -> list[ApiKey]:
-    """The one that was used last comes first. With each what the page needs, in one query: its
-    use, the contract, and whether who reads has a second factor.
-    """
-    device = Authenticator.objects.filter(user=request.user, confirmed=True)
-    return list(
-        with_retired_use(ApiKey.objects.for_tenant(request.tenant))
-        .annotate(is_reader_protected=Exists(device))
-        .select_related("use", "tenant__contract")
-        .order_by(F("use__last_used_at").desc(nulls_last=True))
-    )
-
-
-def _use(keys: list[ApiKey]) -> dict[str, Any]:
-    """The calls of the last 24 hours, and what needs attention about the keys."""
-    report = report_of(keys, SPANS["day"], keys[0].tenant.contract.limit_rpm)
-    return {"chart": report.chart, "attention": attention_of(keys, report)}
-
-
+@lru_cache(maxsize=256)
 def _first_steps(
-    request: PortalRequest, markets: MarketOverview, keys: list[ApiKey], *, has_called: bool
-) -> list[dict[str, Any]]:
-    """The checklist of a new operator. What is not for one's role is said to be somebody else's."""
-    is_protected = keys[0].is_reader_protected if keys else has_second_factor(request.user)  # type: ignore[attr-defined]
-    may_make_keys = request.membership.role in KEY_ROLES
-    return [
-        {
-            "label": _("Turn on two-factor authentication"),
-            "url": reverse("profile:two_factor_enable"),
-            "is_done": is_protected,
-            "hint": _("A stolen password then opens nothing."),
-        },
-        {
-            "label": _("Make an API key"),
-            "url": reverse("apikeys:key_new") if may_make_keys else "",
-            "is_done": bool(keys),
-            "hint": _("Every call to the feed carries one.")
-            if may_make_keys
-            else _("An owner or a developer of your team does this."),
-        },
-        {
-            "label": _("Make the first call"),
-            "url": reverse("apikeys:key_list"),
-            "is_done": has_called,
-            "hint": _("curl -H 'X-API-Key: …' %(url)s")
-            % {"url": f"{settings.FEED_BASE_URL}/v1/whoami"},
-        },
-        {
-            "label": _("Choose your markets"),
-            "url": reverse("markets:list"),
-            "is_done": markets.state.revision > 0,
-            "hint": _("Everything is on until a trader or an owner switches something off."),
-        },
-    ]
+    language: str | None,
+    *,
+    may_make_keys: bool,
+    is_protected: bool,
+    has_keys: bool,
+    has_called: bool,
+    has_chosen: bool,
+) -> tuple[Step, ...]:
+    """The checklist of a new operator. What is not for one's role is said to be somebody else's.
+
+    language: the active one.
+    """
+    who = _("An owner or a developer of your team does this.")
+    return (
+        Step(
+            _("Turn on two-factor authentication"),
+            reverse("profile:two_factor_enable"),
+            is_protected,
+            _("A stolen password then opens nothing."),
+        ),
+        Step(
+            _("Make an API key"),
+            reverse("apikeys:key_new") if may_make_keys else "",
+            has_keys,
+            _("Every call to the feed carries one.") if may_make_keys else who,
+        ),
+        Step(
+            _("Make the first call"),
+            reverse("apikeys:key_list"),
+            has_called,
+            _("curl -H 'X-API-Key: …' %(url)s") % {"url": f"{settings.FEED_BASE_URL}/v1/whoami"},
+        ),
+        Step(
+            _("Choose your markets"),
+            reverse("markets:list"),
+            has_chosen,
+            _("Everything is on until a trader or an owner switches something off."),
+        ),
+    )
 
 
 @login_not_required

@@ -1,4 +1,4 @@
-"""The pages alone, as WSGI: `granian --interface wsgi portal.wsgi:application`."""
+"""The pages alone: `granian --interface wsgi --blocking-threads 8 portal.wsgi:application`."""
 
 import os
 

@@ -295,6 +295,7 @@ class World:
             "markets/group/<path:object_id>/change/": NAMED,
             "markets/markettype/add/": NAMED | {"code": "n", "group": self._rows["group"]},
             "markets/markettype/<path:object_id>/change/": NAMED | {"group": self._rows["group"]},
+            "markets/markettype/<uuid:object_id>/retire": {"confirmed": "1"},
             "apikeys/contract/<path:object_id>/change/": {
                 "scopes": scopes[:1],
                 "sports": ["cs2"],

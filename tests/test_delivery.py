@@ -42,7 +42,7 @@ def test_it_says_where_rest_and_websocket_are_with_what_and_how_much(
     for said in (
         "http://localhost:8000/cs2/v1",
         "X-API-Key: $TT_KEY",
-        "90 requests a minute and key",
+        "90 requests a minute for each key",
         "ws://localhost:8000/cs2/v1/stream",
         "?api_key=$TT_KEY",
         "7 open at once",

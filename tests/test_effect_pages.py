@@ -28,7 +28,7 @@ def test_the_page_after_an_act_says_how_far_it_has_come(
     def act() -> None:
         client = signed_in(dave)
         path = f"/client/api-access/{key.pk}"
-        said = "In effect in 1 of 1 processes after 0."
+        said = "In effect on every process after 0."
         for what, form in (
             ("edit", {"label": "Pricing", "allowlist": "203.0.113.7"}),
             ("rotate", {}),
@@ -71,7 +71,7 @@ def test_the_page_of_markets_says_it_too(acme: Tenant, tina: User) -> None:
         by = {"actor": tina, "origin": COMMAND_LINE, "tenant": acme}
         set_default(revision=0, default_on=False, keep_overrides=True, **by)
         page = text(signed_in(tina).get("/client/markets?applied=1"))
-        assert "In effect in 1 of 1 processes after 0." in page
+        assert "In effect on every process after 0." in page
 
     with_doors(1, lambda: aside(act))
 
@@ -100,6 +100,6 @@ def test_staff_are_told_how_far_a_contract_has_come(acme: Tenant, sam: User) -> 
     def act() -> None:
         client = signed_in(sam, has_second_factor=True)
         answer = client.post(f"/staff/apikeys/contract/{acme.pk}/change/", form, follow=True)
-        assert "In effect in 1 of 1 processes after 0." in text(answer)
+        assert "In effect on every process after 0." in text(answer)
 
     with_doors(1, lambda: aside(act))

@@ -24,7 +24,7 @@ from tests.markets import all_codes, switch
 PYTHON_LINES = 350
 JAVASCRIPT_LINES = 40
 FUNCTION_LINES = 50
-MOST_QUERIES = 8
+MOST_QUERIES = 6
 PACKAGES = ["accounts", "markets", "apikeys", "portal", "examples"]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

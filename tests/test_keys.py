@@ -1,11 +1,13 @@
 """**API Access** and a key's own page: what is shown of a key, and to whom."""
 
 import datetime as dt
+import re
+from collections.abc import Callable
 
 from accounts.models import Role, Tenant, User
 from accounts.origin import COMMAND_LINE
 from apikeys.models import ApiKey, Contract, KeyUse
-from apikeys.services import revoke_key
+from apikeys.services import revoke_key, rotate_key
 from portal.lib import clock
 from tests.conftest import MakeKey, signed_in
 from tests.pages import Page, text
@@ -172,3 +174,61 @@ def test_a_label_is_words_and_never_markup(acme: Tenant, dave: User, make_key: M
     for path in ("", "/edit", "/rotate", "/revoke"):
         assert "<script>alert" not in client.get(f"{LIST}/{key.pk}{path}").content.decode()
     assert "<script>alert" not in client.get(LIST).content.decode()
+
+
+def test_what_is_kept_of_the_list_follows_all_that_it_shows(
+    acme: Tenant, alice: User, dave: User, make_key: MakeKey
+) -> None:
+    """Each of these is seen at the next look, in the reader's own zone and language."""
+    key, _ = make_key(acme, label="Before")
+    make_key(acme, label="Stays")
+    client = signed_in(dave)
+    mine = ApiKey.objects.filter(pk=key.pk)
+    daves = User.objects.filter(pk=dave.pk)
+    used_at = dt.datetime(2026, 3, 28, 23, 30, tzinfo=dt.UTC)
+    changes: list[tuple[str, Callable[[], object]]] = [
+        ("After", lambda: mine.update(label="After")),
+        ("192.0.2.0/24", lambda: mine.update(allowlist=["192.0.2.0/24"])),
+        ("3 of 3", lambda: Contract.objects.update(scopes=key.scopes[:3])),
+        ("2 of 7 live keys", lambda: Contract.objects.update(max_keys=7)),
+        ("Alina", lambda: User.objects.filter(pk=alice.pk).update(username="Alina")),
+        ("2026-03-28 23:30 UTC", lambda: KeyUse.objects.create(key=key, last_used_at=used_at)),
+        ("198.51.100.4", lambda: KeyUse.objects.update(last_address="198.51.100.4")),
+        ("2026-03-29 02:30 MSK", lambda: daves.update(time_zone="Europe/Moscow")),
+        ("Действует", lambda: daves.update(language="ru")),
+        ("Live", lambda: daves.update(language="en")),
+        ("1 of 7 live keys", lambda: revoke(key, dave)),
+    ]
+    for words, change in changes:
+        assert words not in text(client.get(LIST)), words
+        change()
+        assert words in text(client.get(LIST)), words
+
+
+def test_after_a_rotation_list_and_key_show_the_same_new_secret(
+    acme: Tenant, dave: User, make_key: MakeKey
+) -> None:
+    key, old = make_key(acme)
+    client = signed_in(dave)
+    assert f"vbk_{old[4:8]}…{old[-4:]}" in text(client.get(LIST))
+    given = {"key_id": key.pk, "version": ApiKey.objects.get(pk=key.pk).version}
+    new = rotate_key(tenant=acme, actor=dave, origin=COMMAND_LINE, **given).secret
+    for path in (LIST, f"{LIST}/{key.pk}"):
+        page = text(client.get(path))
+        assert f"vbk_{new[4:8]}…{new[-4:]}" in page and f"vbk_{old[4:8]}…{old[-4:]}" not in page
+
+
+def test_what_is_kept_of_the_list_is_of_that_tenant_and_role(
+    acme: Tenant, globex: Tenant, dave: User, victor: User, mallory: User, make_key: MakeKey
+) -> None:
+    """Everybody looks twice."""
+    make_key(acme, label="Pricing")
+    make_key(globex, label="Pricing")
+    for _ in range(2):
+        pages = [Page(signed_in(each).get(LIST)) for each in (dave, victor, mallory)]
+        assert ["Rotate" in page.text for page in pages] == [True, False, True]
+        daves, victors, mallorys = (
+            {link for link in page.links if re.fullmatch(rf"{LIST}/[0-9a-f-]{{36}}", link)}
+            for page in pages
+        )
+        assert daves == victors and len(daves | mallorys) == 2

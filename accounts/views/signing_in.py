@@ -25,6 +25,7 @@ from accounts.models import Action, User
 from accounts.origin import Origin
 from accounts.services import signing_in as services
 from accounts.services.signing_in import Outcome
+from portal.lib.forms import blank
 from portal.lib.http import answers
 
 
@@ -37,8 +38,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     wanted = safe_next(request, request.POST.get("next", request.GET.get("next", "")))
     if isinstance(request.user, User):
         return redirect(landing(request.user, wanted))
-    form = SignInForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    form = SignInForm(request.POST) if request.POST else None
+    if form is not None and form.is_valid():
         typed = form.cleaned_data["username"]
         limit_sign_in(request, User.objects.by_login(typed), typed)
         user = services.check_password(
@@ -50,10 +51,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             return _after_password(request, user, wanted)
         form.add_error(None, _("Username or password is wrong."))
     context = {
-        "form": form,
         "next": wanted,
         "has_ended": "ended" in request.GET,
         "is_again": "again" in request.GET,
+        **({"form": form} if form else {"blank": blank(SignInForm)}),
     }
     return render(request, "accounts/sign_in.html", context)
 

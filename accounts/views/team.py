@@ -3,7 +3,6 @@
 import uuid
 
 from django.contrib import messages
-from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -11,8 +10,9 @@ from django.utils.translation import gettext as _
 from accounts.access import PortalRequest, role_required
 from accounts.forms import MemberRoleForm, TeamInvitationForm
 from accounts.fresh import fresh_login_required, refilled
-from accounts.models import Authenticator, Invitation, Membership, Role
+from accounts.models import Invitation, Membership, Role
 from accounts.origin import Origin
+from accounts.roster import team_of
 from accounts.services import invitations, team
 from accounts.services.invitations import InvitationError, InvitationIsDead
 from accounts.services.self_service import has_second_factor
@@ -23,18 +23,15 @@ from portal.lib.http import answers
 @answers("GET")
 def member_list(request: PortalRequest) -> HttpResponse:
     """Who belongs to the tenant, and who is invited."""
-    confirmed = Authenticator.objects.filter(user=OuterRef("user"), confirmed=True)
-    members = (
-        Membership.objects.filter(tenant=request.tenant)
-        .select_related("user")
-        .annotate(has_second_factor=Exists(confirmed))
-        .order_by("user__username")
-    )
+    members, guests = team_of(request.tenant)
     context = {
         "members": members,
-        "invitations": _open_invitations(request),
+        "guests": guests,
         "may_change": request.membership.role == Role.OWNER,
-        "has_second_factor": has_second_factor(request.user),
+        "is_required": request.tenant.require_2fa,
+        "has_second_factor": any(
+            each.has_second_factor for each in members if each.username == request.user.username
+        ),
     }
     return render(request, "accounts/team.html", context)
 
@@ -177,11 +174,6 @@ def require_2fa(request: PortalRequest) -> HttpResponse:
 def _member(request: PortalRequest, membership_id: uuid.UUID) -> Membership:
     mine = Membership.objects.filter(tenant=request.tenant).select_related("user")
     return get_object_or_404(mine, pk=membership_id)
-
-
-def _open_invitations(request: PortalRequest) -> list[Invitation]:
-    mine = Invitation.objects.filter(tenant=request.tenant, accepted_at=None, revoked_at=None)
-    return list(mine.select_related("invited_by"))
 
 
 def _say_sent(request: PortalRequest, invitation: Invitation) -> None:

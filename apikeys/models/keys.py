@@ -27,7 +27,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(revoked_at=None)
 
     def for_display(self) -> "ApiKeyQuerySet":
-        """With what a table shows of each, in one query: people, last use, the live secret."""
+        """With what a page shows of each, in one query: people, last use, the live secret."""
         newest = ApiKeySecret.objects.filter(key=models.OuterRef("pk")).order_by(
             models.F("retired_at").desc(nulls_first=True)
         )

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -17,6 +17,7 @@ from accounts.models import AuditEvent
 from accounts.origin import Origin
 from apikeys import services
 from apikeys.forms import ConfirmForm, EditKeyForm, NewKeyForm
+from apikeys.listing import listing_of
 from apikeys.models import ApiKey, Contract, KeyUse
 from apikeys.networks import covers
 from apikeys.propagation import await_effect, effect_of
@@ -28,14 +29,10 @@ from portal.lib.http import answers
 @answers("GET")
 def key_list(request: PortalRequest) -> HttpResponse:
     """All keys of the tenant: the live ones in a table, the revoked ones folded away."""
-    contract = get_object_or_404(Contract, tenant=request.tenant)
-    keys = list(ApiKey.objects.for_tenant(request.tenant).for_display())
-    context = {
-        "contract": contract,
-        "live_keys": [(key, key.granted_scopes(contract)) for key in keys if key.is_live],
-        "revoked_keys": [key for key in keys if not key.is_live],
-        "may_change": _may_change(request),
-    }
+    listing = listing_of(request.tenant)
+    if listing is None:
+        raise Http404
+    context = {"listing": listing, "may_change": _may_change(request)}
     return render(request, "apikeys/key_list.html", context)
 
 

@@ -10,7 +10,17 @@ from portal.launch.suite import NOT_FOR_TESTS
 from portal.lib.processes import Signals, Stopped, run_in_foreground
 
 # In benchmarks/; each says at its top what it compares.
-BENCHMARKS = ("whoami", "changes", "pages", "login_flood", "login_timing", "directory_memory")
+BENCHMARKS = (
+    "whoami",
+    "shared_limit",
+    "forward_auth",
+    "changes",
+    "pages",
+    "switched_feed",
+    "login_flood",
+    "login_timing",
+    "directory_memory",
+)
 
 
 def main(caller: Path, arguments: list[str]) -> int:

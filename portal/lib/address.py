@@ -6,6 +6,7 @@ the caller wrote, so entries are counted from the right, one for each proxy of o
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -27,6 +28,7 @@ def client_address(
     return parse_address(peer or "")
 
 
+@lru_cache(maxsize=1024)
 def parse_address(text: str) -> Address | None:
     """`203.0.113.7`, `203.0.113.7:4711`, `2001:db8::1`, `[2001:db8::1]:4711`; else None.
 
