@@ -80,7 +80,7 @@ def _row(number: int, tenant: int) -> Row:
         contract_version=1,
     )
     own = Own(
-        key_id=uuid.UUID(int=number + (1 << 110)),
+        key=(number + (1 << 110)).to_bytes(16),
         secret_id=number + 1000,
         is_secret_retired=False,
         is_key_revoked=False,

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _warm(made: Rig, port: int) -> None:
-    """Every key once, so that the directory holds all of them."""
+    """Every key twice: it is read, and then held ready, as one that is in use."""
 
     async def ask(keys: list[str]) -> None:
         connection = Connection(port)
@@ -67,7 +67,7 @@ def _warm(made: Rig, port: int) -> None:
                 raise SystemExit(f"{status} for a live key")
 
     async def ask_all() -> None:
-        keys = made.keys.read_text().split()
+        keys = made.keys.read_text().split() * 2
         await asyncio.gather(*(ask(keys[n::8]) for n in range(8)))
 
     asyncio.run(ask_all())
