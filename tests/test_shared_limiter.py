@@ -325,6 +325,8 @@ def test_a_redis_that_is_frozen_holds_up_a_call_and_no_more(
 
 
 def test_an_address_that_is_none_is_told() -> None:
-    """When the limiter is made, not with the first call."""
-    with pytest.raises(SettingError, match="REDIS_URL"):
-        SharedLimiter("localhost:6379")
+    """When the limiter is made, not with the first call; and no password is told with it."""
+    for url in ("localhost:6379", "redis://:a-password"):
+        with pytest.raises(SettingError, match="REDIS_URL") as told:
+            SharedLimiter(url)
+        assert "a-password" not in str(told.value)

@@ -52,8 +52,10 @@ class SharedLimiter:
                 socket_connect_timeout=PATIENCE_SECONDS,
                 retry=Retry(NoBackoff(), 0),
             )
-        except ValueError as error:
-            raise SettingError(f"REDIS_URL cannot be read: {redacted(str(error))}") from None
+        except ValueError:  # which may quote a password that stands in the wrong place
+            raise SettingError(
+                "REDIS_URL is no address of a Redis: it should be like redis://user:password@host:6379"
+            ) from None
         self._script = self._redis.register_script(_SCRIPT)
         milliseconds = (window * 1000 // SECOND, HOLD_SECONDS * 1000)
         self._introduction: tuple[bytes, int, int] = (secrets.token_bytes(8), *milliseconds)

@@ -252,6 +252,10 @@ class Streams:
         except DatabaseAway:
             for stream in streams:
                 self._doubt_on(stream)
+        except Exception:  # whatever it is, nobody stays in by it
+            for stream in streams:
+                self._doubt_on(stream)
+            raise
         else:
             for stream in streams:
                 stream.switched, stream.sure_at = switched, began_at
