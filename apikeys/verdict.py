@@ -55,12 +55,12 @@ class AtHand:
     """What this process keeps about a key elsewhere, put here so that no call has to look for it.
 
     Each part is for the one who put it there, who knows by itself whether it is still the right
-    one. moment: of the directory's last check. answer: whoami's. log: the limiter's. tally: of the
-    key's use.
+    one. moment: of the directory's last check. before: the last call that was let in, and its
+    answer. log: the limiter's. tally: of the key's use.
     """
 
     moment: int = -1
-    answer: Any = None
+    before: Any = None
     log: Any = None
     tally: Any = None
 

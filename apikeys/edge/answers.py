@@ -38,12 +38,24 @@ def content(
 ) -> Answer:
     """200 with the value. more: headers besides those that every answer has."""
     chosen = chosen or Format.JSON
-    return rendered(render(value, chosen), chosen, request_id, more)
+    return _answer(200, render(value, chosen), chosen.content_type, request_id, more)
 
 
-def rendered(body: bytes, chosen: Format, request_id: str, more: Headers = ()) -> Answer:
-    """200 with a value that is in that format already."""
-    return _answer(200, body, chosen.content_type, request_id, more)
+def lasting_headers(body: bytes, content_type: bytes) -> Headers:
+    """Those that all answers with this body have."""
+    return (
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        *_ALWAYS,
+    )
+
+
+def answered(
+    status: int, lasting: Headers, body: bytes, request_id: str, more: Headers = ()
+) -> Answer:
+    """An answer of these parts."""
+    identified = (b"x-request-id", request_id.encode("ascii"))
+    return _made((status, [*lasting, identified, *more], body))
 
 
 def refusal(verdict: Verdict, chosen: Format | None, request_id: str, more: Headers = ()) -> Answer:
@@ -82,11 +94,4 @@ def _answer(
     request_id: str,
     more: Headers = (),
 ) -> Answer:
-    headers = [
-        (b"content-type", content_type),
-        (b"content-length", b"%d" % len(body)),
-        *_ALWAYS,
-        (b"x-request-id", request_id.encode("ascii")),
-        *more,
-    ]
-    return _made((status, headers, body))
+    return answered(status, lasting_headers(body, content_type), body, request_id, more)

@@ -94,6 +94,13 @@ class Directory:
             return None
         return MISSING
 
+    def ready(self, sha: bytes) -> KeyRecord | None:
+        """A record that is held ready and to be believed now; None where it takes a longer look."""
+        ready = self._ready.get(sha)
+        if ready is None or ready.at_hand.moment != self._moment or not self.is_fresh():
+            return None
+        return ready
+
     def believes(self, row: Row | None, begun: int) -> bool:
         """Whether a read that began in that moment has not been overruled since."""
         if begun < max(self._epoch, self._horizon):

@@ -5,16 +5,19 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
+from apikeys.edge.again import Again
+from apikeys.edge.answers import Answer
 from apikeys.edge.attendance import Attendance
+from apikeys.edge.calls import Scope
 from apikeys.edge.database import Database, DatabaseAway
 from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.facts import Facts, facts_of
 from apikeys.edge.latency import Latency
-from apikeys.edge.limiter import WINDOW_SECONDS, Limiter, LocalLimiter, Quota
+from apikeys.edge.limiter import Limiter, LocalLimiter, Quota, limit_of, quota_headers
 from apikeys.edge.listener import Listener
 from apikeys.edge.markets import Markets
 from apikeys.edge.places import Places
@@ -34,8 +37,6 @@ from apikeys.verdict import (
 from portal.lib.redact import redacted
 
 COMPLAINT_SECONDS = 10  # at most one line in so long a time says that keys cannot be checked
-# A key without a contract is granted nothing, but may ask whoami why: so many times a minute.
-LIMIT_WITHOUT_CONTRACT = 60
 
 Header = tuple[bytes, bytes]
 
@@ -74,6 +75,7 @@ class _Parts:
     streams: Streams
     usage: Usage
     attendance: Attendance
+    again: Again
 
 
 class Gate:
@@ -129,6 +131,10 @@ class Gate:
         """What this process knows of itself, for the metrics."""
         return _facts(self._open(), self._latency)
 
+    def answer_again(self, scope: Scope) -> Answer | None:
+        """The answer, if the call is like the one before it (`apikeys.edge.again`), else None."""
+        return self._parts.again.answer(scope) if self._parts else None
+
     def decide_now(self, call: Call) -> Decision | None:
         """The decision, if it can be had without waiting; None where it cannot."""
         parts = self._parts or self._open()
@@ -139,7 +145,7 @@ class Gate:
             return None
         if (refusal := refuse_uncounted(call, record)) or record is None or call.wants_stream:
             return self._tell(call, refusal or ALLOWED, record)
-        limit = record.limit_rpm or LIMIT_WITHOUT_CONTRACT
+        limit = limit_of(record)
         quota = parts.limiter.take_now(record.key, limit, record.at_hand)
         return None if quota is None else self._tell_counted(call, record, limit, quota)
 
@@ -167,7 +173,7 @@ class Gate:
             return self._tell(call, UNAVAILABLE, None)
         if (refusal := refuse_uncounted(call, record)) or record is None or call.wants_stream:
             return self._tell(call, refusal or ALLOWED, record)
-        limit = record.limit_rpm or LIMIT_WITHOUT_CONTRACT
+        limit = limit_of(record)
         quota = await parts.limiter.take(record.key, limit, record.at_hand)
         return self._tell_counted(call, record, limit, quota)
 
@@ -212,6 +218,7 @@ class Gate:
         # What it says while the gate closes must not open it again.
         attendance = Attendance(database, directory, lambda: _facts(parts, self._latency), grace)
         listener = Listener(settings.database, directory, markets, streams, attendance)
+        usage = Usage(database)
         parts = _Parts(
             settings,
             database,
@@ -221,8 +228,9 @@ class Gate:
             limiter,
             markets,
             streams,
-            Usage(database),
+            usage,
             attendance,
+            Again(directory, limiter, usage),
         )
         database.open()
         streams.open()
@@ -239,13 +247,9 @@ class Gate:
         """Steps 8 and 9. quota: None where nobody could be asked, which refuses nobody."""
         if quota is None:
             return self._tell(call, refuse_counted(call) or ALLOWED, record)
-        left, seconds = quota
-        headers = (
-            _policy(limit),
-            (b"ratelimit", b'"default";r=%d;t=%d' % (max(left, 0), seconds)),
-        )
-        if left < 0:
-            return self._tell(call, rate_limited(limit, seconds), record, headers)
+        headers = quota_headers(limit, quota)
+        if quota.left < 0:
+            return self._tell(call, rate_limited(limit, quota.seconds), record, headers)
         return self._tell(call, refuse_counted(call) or ALLOWED, record, headers)
 
     def _tell(
@@ -265,11 +269,6 @@ class Gate:
             reason = redacted(str(away))
             _log.error("Keys cannot be checked: %s (%d calls answered 503)", reason, self._unsaid)
             self._complained_at, self._unsaid = monotonic(), 0
-
-
-@lru_cache(maxsize=1024)
-def _policy(limit: int) -> Header:
-    return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, WINDOW_SECONDS)
 
 
 def _facts(parts: _Parts, latency: Latency) -> Facts:

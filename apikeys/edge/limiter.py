@@ -6,18 +6,25 @@ docs/decisions/0008-limit.md says why it is no token bucket.
 """
 
 from array import array
+from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from time import monotonic_ns
 from typing import NamedTuple, Protocol
 
-from apikeys.verdict import AtHand
+from apikeys.verdict import AtHand, KeyRecord
 
 WINDOW_SECONDS = 60
 SECOND = 1_000_000_000  # in the unit of all times here
 WINDOW = WINDOW_SECONDS * SECOND
-FORGOTTEN_AT_ONCE = 4  # idle keys, with each call
-_LEAST_PLACES = 4
+# Who is idle is looked for a little at a time, so that a round takes as long as a window.
+LOOKS_EVERY = SECOND // 10
+MOST_LOOKED_AT = 2_000  # keys at once; takes two milliseconds at most
+_LEAST_PLACES = 8
+# A key without a contract is granted nothing, but may ask whoami why: so many times a minute.
+LIMIT_WITHOUT_CONTRACT = 60
+
+Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Quota(NamedTuple):
@@ -32,6 +39,22 @@ class Quota(NamedTuple):
 
 # A named tuple's own way goes through Python code, and one is made for each call.
 _quota: Callable[[tuple[int, int]], Quota] = partial(tuple.__new__, Quota)
+
+
+def limit_of(record: KeyRecord) -> int:
+    """How many calls its key may make in any 60 seconds."""
+    return record.limit_rpm or LIMIT_WITHOUT_CONTRACT
+
+
+def quota_headers(limit: int, quota: Quota) -> Headers:
+    """What an answer says about it."""
+    left, seconds = quota
+    return (_policy(limit), (b"ratelimit", b'"default";r=%d;t=%d' % (max(left, 0), seconds)))
+
+
+@lru_cache(maxsize=1024)
+def _policy(limit: int) -> tuple[bytes, bytes]:
+    return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, WINDOW_SECONDS)
 
 
 class Limiter(Protocol):
@@ -57,27 +80,22 @@ class LocalLimiter:
     def __init__(self, clock: Callable[[], int] = monotonic_ns) -> None:
         """clock: nanoseconds since some moment."""
         self._clock = clock
-        # A key is moved to the lively ones when it calls. Whoever is still with the others after a
-        # window in which nobody was moved there has not called for that long.
-        self._lively: dict[bytes, _Log] = {}
-        self._others: dict[bytes, _Log] = {}
-        self._idle: list[dict[bytes, _Log]] = []
-        self._turn_number = 0
-        self._turns_at = clock() + WINDOW
+        self._logs: dict[bytes, _Log] = {}
+        self._circle: deque[bytes] = deque()  # exactly the keys of _logs
+        self._looked_at = clock()
+        self._looks_at = self._looked_at + LOOKS_EVERY
 
     def __len__(self) -> int:
         """How many keys are remembered."""
-        return sum(map(len, (self._lively, self._others, *self._idle)))
+        return len(self._logs)
 
     def take_now(self, key: bytes, limit: int, at_hand: AtHand) -> Quota:
         """Count a call if it may pass. Never has to wait."""
         now = self._clock()
-        if now >= self._turns_at:
-            self._turn(now)
-        if self._idle:
-            self._forget()
+        if now >= self._looks_at:
+            self._look_round(now)
         log: _Log | None = at_hand.log
-        if log is None or log.turn != self._turn_number:
+        if log is None or log.is_forgotten:
             log = at_hand.log = self._find(key)
         return log.take(limit, now)
 
@@ -89,43 +107,39 @@ class LocalLimiter:
         """There is nothing to give up."""
 
     def _find(self, key: bytes) -> "_Log":
-        """The key's log, with the lively ones from now on; it stays the key's until they turn."""
-        log = self._lively.get(key)
+        """The key's log, until it is forgotten."""
+        log = self._logs.get(key)
         if log is None:
-            log = self._others.pop(key) if key in self._others else _Log()
-            log.turn = self._turn_number
-            self._lively[key] = log
+            log = self._logs[key] = _Log()
+            self._circle.append(key)
         return log
 
-    def _turn(self, now: int) -> None:
-        """Those who did not call for a whole window are idle."""
-        if now >= self._turns_at + WINDOW:  # nobody called for that long
-            self._idle.append(self._lively)
-            self._lively = {}
-        self._idle.append(self._others)
-        self._lively, self._others = {}, self._lively
-        self._turns_at = now + WINDOW
-        self._turn_number += 1
-
-    def _forget(self) -> None:
-        """A few at a time: to forget all would stop everybody for a moment."""
-        for _ in range(FORGOTTEN_AT_ONCE):
-            if not self._idle[-1]:
-                self._idle.pop()
-                return
-            self._idle[-1].popitem()
+    def _look_round(self, now: int) -> None:
+        """Forget of the next few keys those who did not call for a whole window."""
+        count = len(self._circle)
+        due = 1 + count * (now - self._looked_at) // WINDOW
+        for _ in range(min(due, count, MOST_LOOKED_AT)):
+            key = self._circle.popleft()
+            log = self._logs[key]
+            if log.is_idle(now):
+                log.is_forgotten = True
+                del self._logs[key]
+            else:
+                self._circle.append(key)
+        self._looked_at = now
+        self._looks_at = now + LOOKS_EVERY
 
 
 class _Log:
     """The moments of a key's calls in the last window, in a ring that grows with their number.
 
-    turn: the last one in which it was moved to the lively ones.
+    is_forgotten: whether the key has, or will get, another one.
     """
 
-    __slots__ = ("_first", "_length", "_ring", "turn")
+    __slots__ = ("_first", "_length", "_ring", "is_forgotten")
 
     def __init__(self) -> None:
-        self.turn = -1
+        self.is_forgotten = False
         self._ring = array("q", bytes(8 * _LEAST_PLACES))
         self._first = 0
         self._length = 0
@@ -149,6 +163,11 @@ class _Log:
         ring[(first + length) % places] = now
         self._length = length + 1
         return _quota((limit - length - 1, -((passed - ring[first]) // SECOND)))
+
+    def is_idle(self, now: int) -> bool:
+        """Whether no call was let in within the last window."""
+        last = self._ring[(self._first + self._length - 1) % len(self._ring)]
+        return not self._length or last <= now - WINDOW
 
     def _grow(self, limit: int) -> None:
         """To twice the places, or as many as the limit needs."""

@@ -1,7 +1,7 @@
 """How keys are used: counted in memory as calls are decided, written a few seconds later.
 
-A call that is let in costs a look into a dictionary and an addition to its key's tally. Tallies
-are kept by minute. What a process holds is bounded, whatever is sent to it: secrets that are none
+A call that is let in costs an addition to its key's tally. A tally is of a minute, and goes on when
+it has been written. What a process holds is bounded, whatever is sent to it: secrets that are none
 of ours have no tally, and while Postgres is away there is room for so many and no more.
 """
 
@@ -17,12 +17,13 @@ from apikeys.edge.usage_batches import WRITE, Batch, Minutes, Retired, Tally, ba
 from apikeys.refusals import Verdict
 from apikeys.verdict import Call, KeyRecord
 from portal.lib import clock
+from portal.lib.address import Address
 from portal.lib.redact import redacted
 
 FLUSH_SECONDS = 2.5  # with WRITE_SECONDS, and half a second for all else, at most five behind
 WRITE_SECONDS = 2
 CLOSE_SECONDS = 2
-MOST_TALLIES = 200_000  # keys and minutes that wait to be written; about 60 MB
+MOST_TALLIES = 200_000  # of this minute, and of those that wait to be written; about 60 MB
 MOST_RETIRED = 10_000  # retired secrets in use that wait to be written
 MOST_REASONS = 10  # for which refusals of a key are kept, between two writes
 
@@ -50,39 +51,40 @@ class Usage:
         self._batch: Batch | None = None  # the one of them that is being written
         self._tallies: dict[bytes, Tally] = {}  # of the present minute, by key
         self._round = object()  # a new one whenever _tallies is another dictionary
+        self._noted: list[Tally] = []  # those of them that wait to be written
         self._minute = 0
         self._minute_ends = 0.0
         self._minutes: Minutes = {}  # those before it
         self._retired: Retired = {}
-        self._held = 0  # tallies of _minutes, _batches and _batch
+        self._held = 0  # tallies that wait in _minutes, _batches and _batch
         self._flushing: asyncio.Task[None] | None = None
         self._is_behind = False
 
     @property
     def waiting(self) -> int:
         """How many tallies are still to be written."""
-        return self._held + len(self._tallies)
+        return self._held + len(self._noted)
 
     def note(self, call: Call, record: KeyRecord | None, verdict: Verdict) -> None:
         """A call was decided. record: that of its key, where it is one of ours."""
         if record is None:
             self.refused[verdict.code] += 1
-            return
-        now = clock.timestamp()
-        if now >= self._minute_ends:
-            self._begin_minute(now)
-        tally: Tally | None = record.at_hand.tally
-        if tally is None or tally.round is not self._round:
-            tally = record.at_hand.tally = self._tally_of(record.key)
-        if verdict.is_allowed:
-            self.allowed += 1
-            tally.allowed += 1
-            tally.used_at, tally.address = now, call.address
+        elif verdict.is_allowed:
+            self.note_allowed(record, call.address)
         else:
+            now = clock.timestamp()
             self.refused[verdict.code] += 1
-            tally.refuse(call, verdict, now, MOST_REASONS)
+            self._tally(record, now).refuse(call, verdict, now, MOST_REASONS)
             if record.is_secret_retired:
                 self._note_retired(record.secret_id, call, now)
+
+    def note_allowed(self, record: KeyRecord, address: Address | None) -> None:
+        """A call was let in."""
+        now = clock.timestamp()
+        tally = self._tally(record, now)
+        self.allowed += 1
+        tally.allowed += 1
+        tally.used_at, tally.address = now, address
 
     def overrule(self, call: Call, record: KeyRecord, verdict: Verdict) -> None:
         """A call that was noted as let in a moment ago was refused after all: it is that instead.
@@ -91,7 +93,7 @@ class Usage:
         """
         self.note(call, record, verdict)
         if tally := self._tallies.get(record.key):
-            tally.allowed -= 1  # below zero where the other was taken away in between
+            tally.allowed -= 1  # below zero where the other was written in between
 
     def open(self) -> None:
         """Begin to write every few seconds."""
@@ -145,27 +147,44 @@ class Usage:
         self._written = number
         return True
 
+    def _tally(self, record: KeyRecord, now: float) -> Tally:
+        """That of the record's key for this minute. It will be written."""
+        if not self._minute <= now < self._minute_ends:
+            self._begin_minute(now)
+        tally: Tally | None = record.at_hand.tally
+        if tally is None or tally.round is not self._round:
+            tally = record.at_hand.tally = self._tally_of(record.key)
+        if not tally.is_noted:
+            tally.is_noted = True
+            self._noted.append(tally)
+        return tally
+
     def _begin_minute(self, now: float) -> None:
         """Also where the clock was set back: then a minute that waits is gone on with."""
         self._put_by()
         self._minute = int(now // _MINUTE) * _MINUTE
         self._minute_ends = self._minute + _MINUTE
-        self._tallies = self._minutes.pop(self._minute, {})
-        self._held -= len(self._tallies)
+        self._noted = self._minutes.pop(self._minute, [])
+        self._held -= len(self._noted)
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._tallies = {tally.key: tally for tally in self._noted}
         self._round = object()
 
     def _put_by(self) -> None:
-        if self._tallies:
-            self._minutes[self._minute] = self._tallies
-            self._held += len(self._tallies)
-            self._tallies = {}
+        if self._noted:
+            self._minutes[self._minute] = self._noted
+            self._held += len(self._noted)
+            self._noted = []
 
     def _tally_of(self, key: bytes) -> Tally:
         tally = self._tallies.get(key)
         if tally is None:
-            tally = Tally()
+            tally = Tally(key)
             if self._held + len(self._tallies) >= MOST_TALLIES:
                 self.lost += 1
+                tally.is_noted = True  # nobody will read it
                 return tally
             self._tallies[key] = tally
         tally.round = self._round
@@ -178,7 +197,8 @@ class Usage:
 
     def _take(self) -> None:
         self._put_by()
-        self._minute_ends = 0.0  # the next call begins its minute again
+        if len(self._tallies) > MOST_TALLIES // 2:
+            self._begin_round()
         self._batches = batches(self._minutes, self._retired)
         self._minutes, self._retired = {}, {}
 

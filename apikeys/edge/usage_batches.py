@@ -33,16 +33,32 @@ class Refusal:
 
 
 class Tally:
-    """The calls of one key within a minute. used_at: when it was last let in; 0 for never.
+    """The calls of one key within a minute that were not written yet.
 
-    round: while it is the counter's own, calls of this key are to be counted here. There is a tally
-    for each key in use, so what most of them have no need for is made when it is.
+    used_at: when it was last let in; 0 for never. round: while it is the counter's own, calls of
+    this key are to be counted here. is_noted: whether it waits to be written. There is a tally for
+    each key in use, so what most of them have no need for is made when it is.
     """
 
-    __slots__ = ("address", "allowed", "refusals", "refused", "round", "used_at")
+    __slots__ = (
+        "address",
+        "allowed",
+        "is_noted",
+        "key",
+        "refusals",
+        "refused",
+        "round",
+        "used_at",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, key: bytes) -> None:
+        self.key = key
         self.round: object = None
+        self.begin()
+
+    def begin(self) -> None:
+        """All that it counted is on its way."""
+        self.is_noted = False
         self.allowed = 0
         self.used_at = 0.0
         self.address: Address | None = None
@@ -61,7 +77,7 @@ class Tally:
             self.refusals[why] = Refusal(now, call.method, call.path, verdict.detail, calls)
 
 
-Minutes = dict[int, dict[bytes, Tally]]  # by the second that the minute begins with, and by key
+Minutes = dict[int, list[Tally]]  # by the second that the minute begins with; each key once
 
 # In one statement and so in one snapshot: either all of a batch is written or nothing. Rows are
 # locked in the order of their keys, so that processes wait for each other and not in a circle. A
@@ -158,13 +174,16 @@ class Batch:
 def batches(minutes: Minutes, retired: Retired) -> Iterator[Batch]:
     """All that was counted, in batches that are made when they are asked for, each of one minute.
 
-    What is about retired secrets is in the first of them.
+    What is about retired secrets is in the first of them. A tally that is in a batch begins anew.
     """
     for start, of_keys in minutes.items():
-        tallies = iter(of_keys.items())
+        tallies = iter(of_keys)
         while some := list(islice(tallies, BATCH)):
-            yield _batch(start, some, retired)
+            batch = _batch(start, some, retired)
             retired = {}
+            for tally in some:
+                tally.begin()
+            yield batch
 
 
 def trim(batch: Batch) -> tuple[str, list[object]]:
@@ -172,21 +191,20 @@ def trim(batch: Batch) -> tuple[str, list[object]]:
     return _TRIM, [batch.refused_keys, MOST_REFUSALS]
 
 
-def _batch(start: int, counted: list[tuple[bytes, Tally]], retired: Retired) -> Batch:
+def _batch(start: int, tallies: list[Tally], retired: Retired) -> Batch:
     # With every key in use this is done every few seconds: a pass for each column, and no more.
-    of_keys = [tally for _, tally in counted]
-    refused = [(key, tally) for key, tally in counted if tally.refused]
+    refused = [tally for tally in tallies if tally.refused]
     parameters: list[str | int] = [
-        _array([key.hex() for key, _ in counted]),
-        _array([str(tally.allowed) for tally in of_keys]),
-        _array([str(int(tally.used_at * 1000)) for tally in of_keys]),
-        _array(_addresses(of_keys)),
+        _array([tally.key.hex() for tally in tallies]),
+        _array([str(tally.allowed) for tally in tallies]),
+        _array([str(int(tally.used_at * 1000)) for tally in tallies]),
+        _array(_addresses(tallies)),
         start,
-        json.dumps([each for key, tally in refused for each in _refused(key, tally)]),
-        json.dumps([each for key, tally in refused for each in _refusals(key, tally)]),
+        json.dumps([each for tally in refused for each in _refused(tally)]),
+        json.dumps([each for tally in refused for each in _refusals(tally)]),
         json.dumps([_retired(secret_id, seen) for secret_id, seen in retired.items()]),
     ]
-    return Batch(parameters, [uuid.UUID(bytes=key) for key, _ in refused], len(counted))
+    return Batch(parameters, [uuid.UUID(bytes=tally.key) for tally in refused], len(tallies))
 
 
 def _array(words: list[str]) -> str:
@@ -201,18 +219,18 @@ def _addresses(tallies: list[Tally]) -> list[str]:
     return [texts[id(tally.address)] for tally in tallies]
 
 
-def _refused(key: bytes, tally: Tally) -> Iterator[dict[str, Any]]:
+def _refused(tally: Tally) -> Iterator[dict[str, Any]]:
     """How often for each reason."""
     for outcome, calls in (tally.refused or {}).items():
-        yield {"key": key.hex(), "outcome": outcome, "calls": calls}
+        yield {"key": tally.key.hex(), "outcome": outcome, "calls": calls}
 
 
-def _refusals(key: bytes, tally: Tally) -> Iterator[dict[str, Any]]:
+def _refusals(tally: Tally) -> Iterator[dict[str, Any]]:
     """The last for each reason and address."""
     for (outcome, address), refusal in (tally.refusals or {}).items():
         path = refusal.path.decode("ascii", "backslashreplace")
         yield {
-            "key": key.hex(),
+            "key": tally.key.hex(),
             "outcome": outcome,
             "address": _text(address) or "",
             "at": refusal.at,

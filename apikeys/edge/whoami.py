@@ -11,17 +11,14 @@ MOST_HELD = 10_000  # answers; the keys of a tenant mostly share one
 
 def whoami(record: KeyRecord, chosen: Format) -> bytes:
     """The documented shape, and nothing beside it."""
-    answer: tuple[Format, bytes] | None = record.at_hand.answer
-    if answer is None or answer[0] is not chosen:
-        answer = record.at_hand.answer = _rendered(
-            record.tenant_id.int,
-            record.tenant_name,
-            record.scopes,
-            record.sports,
-            record.limit_rpm,
-            chosen,
-        )
-    return answer[1]
+    return _rendered(
+        record.tenant_id.int,
+        record.tenant_name,
+        record.scopes,
+        record.sports,
+        record.limit_rpm,
+        chosen,
+    )
 
 
 @lru_cache(maxsize=MOST_HELD)
@@ -32,7 +29,7 @@ def _rendered(
     sports: tuple[str, ...],
     limit_rpm: int,
     chosen: Format,
-) -> tuple[Format, bytes]:
+) -> bytes:
     """By all that the answer is made of: what has changed is rendered anew."""
     data: dict[str, Value] = {
         "tenant_id": str(uuid.UUID(int=tenant_id)),
@@ -41,4 +38,4 @@ def _rendered(
         "sport_allowlist": sports,
         "rate_limit_rpm": limit_rpm,
     }
-    return chosen, render({"data": data}, chosen)
+    return render({"data": data}, chosen)

@@ -1,0 +1,117 @@
+"""The short way of a call that is like the one before it: same key, path, method, format, address.
+
+The verdict on a call, and whoami's answer, depend on the call and on what is known of its key, and
+on nothing else (`apikeys.verdict`). Where neither has changed they hold. What is new with each call
+is done with each: whether announcements still arrive, the limit, the count, the id of the request.
+Whatever is unusual goes the long way, and so does the first call of a key after each announcement.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from apikeys.edge.answers import Answer, Headers, answered, new_request_id
+from apikeys.edge.calls import Scope
+from apikeys.edge.directory import Directory
+from apikeys.edge.limiter import Limiter, limit_of, quota_headers
+from apikeys.edge.usage import Usage
+from apikeys.verdict import KeyRecord
+from portal.lib.address import Address
+from portal.lib.crypto import digest_of_bytes
+
+LONGEST = 256  # bytes of a header's value that is worth remembering
+MOST_HELD = 10_000  # different ones; the keys of a tenant mostly share one
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """A call that was let in, as it came in but for its key, and its answer.
+
+    The reading of a call (`apikeys.edge.calls`) looks at nothing else. address: what it read.
+    headers: those of the answer that are the same each time.
+    """
+
+    path: bytes
+    method: str
+    peer: str | None
+    accept: bytes | None
+    forwarded_for: bytes | None
+    address: Address | None
+    headers: Headers
+    body: bytes
+
+
+class Again:
+    """Answers such calls out of memory, or leaves them to the long way."""
+
+    def __init__(self, directory: Directory, limiter: Limiter, usage: Usage) -> None:
+        self._directory = directory
+        self._limiter = limiter
+        self._usage = usage
+
+    def answer(self, scope: Scope) -> Answer | None:
+        """The answer to a call over HTTP that is let in; None: it has to go the long way."""
+        key = accept = forwarded_for = None
+        for name, value in scope["headers"]:
+            if name == b"x-api-key":
+                if key is not None:
+                    return None
+                key = value
+            elif name == b"accept":
+                if accept is not None:
+                    return None
+                accept = value
+            elif name == b"x-forwarded-for":
+                if forwarded_for is not None:
+                    return None
+                forwarded_for = value
+        record = self._directory.ready(digest_of_bytes(key)) if key else None
+        if record is None:
+            return None
+        before: LetIn | None = record.at_hand.before
+        client = scope.get("client")
+        if (
+            before is None
+            or before.path != scope["raw_path"]
+            or before.method != scope["method"]
+            or before.accept != accept
+            or before.forwarded_for != forwarded_for
+            or before.peer != (client[0] if client else None)
+        ):
+            return None
+        limit = limit_of(record)
+        quota = self._limiter.take_now(record.key, limit, record.at_hand)
+        if quota is None or quota.left < 0:
+            return None
+        self._usage.note_allowed(record, before.address)
+        more = quota_headers(limit, quota)
+        return answered(200, before.headers, before.body, new_request_id(), more)
+
+
+def remember(
+    record: KeyRecord, scope: Scope, address: Address | None, headers: Headers, body: bytes
+) -> None:
+    """A call over HTTP was let in and answered with this; the next may be like it.
+
+    address: the caller's, as the call was read. headers: those that all such answers have.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in (b"accept", b"x-forwarded-for"):
+            if name in found or len(value) > LONGEST:
+                return
+            found[name] = value
+    client = scope.get("client")
+    record.at_hand.before = _let_in(
+        scope["raw_path"],
+        scope["method"],
+        client[0] if client else None,
+        found.get(b"accept"),
+        found.get(b"x-forwarded-for"),
+        address,
+        headers,
+        body,
+    )
+
+
+# Those that are equal are one object: there are many keys, and less memory to go to is quicker.
+_let_in = lru_cache(maxsize=MOST_HELD)(LetIn)

@@ -1,0 +1,119 @@
+"""The short way of a call that is like the one before it: nobody can tell it from the long one."""
+
+import random
+from typing import Any
+
+import pytest
+
+from accounts.models import Tenant
+from apikeys.edge import store
+from apikeys.edge.app import Door
+from apikeys.edge.settings import EdgeSettings, edge_settings
+from tests.conftest import MakeKey
+from tests.door import Reply, opened, run
+from tests.usage import calls_of
+
+UNKNOWN = "vbk_" + "0" * 24
+PATHS = ["/v1/whoami"] * 9 + ["/v1/who%61mi", "/cs2/v1/matches", "/v1/nothing"]
+METHODS = ["GET"] * 6 + ["HEAD", "POST"]
+ACCEPTED: list[list[str]] = [
+    *([[]] * 5),
+    ["text/xml"],
+    ["application/json"],
+    ["text/html"],
+    ["", "application/xml"],
+    ["application/xml;q=0.5, */*;q=0.1"],
+    ["application/xml," + " " * 300 + "text/xml"],
+]
+FORWARDED: list[list[str]] = [
+    *([[]] * 4),
+    ["192.0.2.1"],
+    ["192.0.2.1, 198.51.100.9"],
+    ["198.51.100.9", "192.0.2.1"],
+    ["rubbish"],
+]
+PEERS = ["203.0.113.7"] * 4 + ["192.0.2.1", "::ffff:192.0.2.1", None]
+
+
+@pytest.fixture
+def acme(committed_db: None, acme: Tenant) -> Tenant:
+    """Acme, committed: the door has connections of its own."""
+    return acme
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with other tests is no outage."""
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+
+
+class LongWay(Door):
+    """One that answers no call out of memory."""
+
+    def _answer_again(self, scope: Any) -> None:
+        return None
+
+
+class Counting(Door):
+    """One that counts what went the short way."""
+
+    short = 0
+
+    def _answer_again(self, scope: Any) -> Any:
+        answer = super()._answer_again(scope)
+        self.short += answer is not None
+        return answer
+
+
+def _some_call(rng: random.Random, secrets: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Mostly plain ones."""
+    keys = [rng.choice(secrets)]
+    if rng.random() < 0.1:
+        keys = rng.choice([[], [UNKNOWN], keys * 2, [f" {keys[0]}\t"], [""]])
+    headers = [("accept", line) for line in rng.choice(ACCEPTED)]
+    headers += [("x-forwarded-for", line) for line in rng.choice(FORWARDED)]
+    return keys, {
+        "path": rng.choice(PATHS),
+        "method": rng.choice(METHODS),
+        "headers": headers,
+        "peer": rng.choice(PEERS),
+    }
+
+
+def _seen(reply: Reply) -> tuple[object, ...]:
+    """What both ways must have in common: all but the id and the seconds of a limit."""
+    ours = reply.headers["x-request-id"]
+    headers = {name: value.split(";t=")[0] for name, value in reply.headers.items()}
+    return reply.status, headers | {"x-request-id": ""}, reply.body.replace(ours.encode(), b"")
+
+
+@pytest.mark.parametrize("proxies", [0, 1])
+def test_whoever_calls_gets_the_same_answers_by_either_way_and_is_counted_alike(
+    acme: Tenant, make_key: MakeKey, proxies: int
+) -> None:
+    """A thousand calls, one after the other, to two doors; one of them knows no short way."""
+    settings = EdgeSettings(edge_settings().database, trusted_proxies=proxies, directory_keys=1_000)
+    allowlist = ["192.0.2.0/24", "203.0.113.7"]
+    acme.contract.limit_rpm = 200
+    acme.contract.save()
+    made = [make_key(acme), make_key(acme, allowlist=allowlist)]
+    secrets = [secret for _, secret in made]
+    rng = random.Random(4711)  # noqa: S311
+    door = Counting(settings)
+
+    async def work() -> None:
+        async with opened(LongWay(settings)) as ask_long, opened(door) as ask:
+            await ask(secrets[0])
+            await ask_long(secrets[0])
+            for _ in range(700):
+                keys, given = _some_call(rng, secrets)
+                for _ in range(rng.randint(1, 3)):
+                    long = await ask_long(*keys, **given)
+                    assert _seen(await ask(*keys, **given)) == _seen(long)
+
+    run(work)
+    assert door.short > 50
+    for key, _ in made:
+        counted = calls_of(key)
+        assert counted["rate_limited"] > 10, "the limit is reached by either way"
+        assert not any(calls % 2 for calls in counted.values()), "both doors count the same"
