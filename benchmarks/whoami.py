@@ -15,11 +15,10 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.client import Connection
-from benchmarks.rig import Rig, granian, ratios, rig, served
+from benchmarks.rig import KEYS, Rig, granian, ratios, rig, served
 from benchmarks.stage import ROOT, machine, say
 
 DOOR = "apikeys.edge.app:application"
-DRF_KEYS = 200
 
 
 def main() -> None:
@@ -39,17 +38,20 @@ def main() -> None:
         sql = stack.enter_context(
             served(made, "FastAPI + SQL", [*uvicorn, "--no-access-log", "--log-level", "warning"])
         )
+        drf_keys = _drf_keys(made)
         drf = stack.enter_context(
             served(
                 made,
-                "HasAPIKey",
+                "HasAPIKey and its tenant",
                 granian("benchmarks.peers.with_drf:application", "wsgi"),
-                keys=_drf_keys(made),
+                keys=drf_keys,
                 DRF_DATABASE_URL=made.postgres.url("portal_owner", "drf"),
             )
         )
         _warm(made, door.port)
-        for ours, peer in ((control, fixed), (door, fixed), (door, sql), (door, drf)):
+        check_alone = drf.asked("HasAPIKey alone", "/v1/fixed", "X-API-Key", drf_keys)
+        peers = ((control, fixed), (door, fixed), (door, sql), (door, drf), (door, check_alone))
+        for ours, peer in peers:
             said = ratios(ours, peer, rounds=given.rounds, seconds=given.seconds)
             say(f"{ours.name} against {peer.name}: {said}")
 
@@ -77,7 +79,7 @@ def _drf_keys(made: Rig) -> Path:
     with psycopg.connect(made.postgres.url("portal_owner"), autocommit=True) as connection:
         connection.execute("CREATE DATABASE drf")
     done = subprocess.run(  # noqa: S603 - our own file
-        [sys.executable, "-m", "benchmarks.peers.with_drf", str(DRF_KEYS)],
+        [sys.executable, "-m", "benchmarks.peers.with_drf", str(KEYS)],
         env={**made.environment, "DRF_DATABASE_URL": made.postgres.url("portal_owner", "drf")},
         cwd=ROOT,
         stdout=subprocess.PIPE,
