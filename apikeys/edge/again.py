@@ -8,11 +8,12 @@ Whatever is unusual goes the long way, and so does the first call of a key after
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
-from apikeys.edge.answers import Answer, Headers, answered, new_request_id
+from apikeys.edge.answers import Headers, lasting_headers, new_request_id
 from apikeys.edge.calls import Scope
 from apikeys.edge.directory import Directory
-from apikeys.edge.limiter import Limiter, limit_of, quota_headers
+from apikeys.edge.limiter import LEFT, Limiter, limit_of, quota_policy
 from apikeys.edge.usage import Usage
 from apikeys.verdict import KeyRecord
 from portal.lib.address import Address
@@ -21,13 +22,17 @@ from portal.lib.crypto import digest_of_bytes
 LONGEST = 256  # bytes of a header's value that is worth remembering
 MOST_HELD = 10_000  # different ones; the keys of a tenant mostly share one
 
+T = TypeVar("T")
+Parts = tuple[int, Headers, bytes]  # of an answer: status, headers, body
+
 
 @dataclass(frozen=True, slots=True)
 class LetIn:
     """A call that was let in, as it came in but for its key, and its answer.
 
     The reading of a call (`apikeys.edge.calls`) looks at nothing else. address: what it read.
-    headers: those of the answer that are the same each time.
+    limit: of the key's calls. headers: those of the answer that stay the same as long as the key's
+    record does.
     """
 
     path: bytes
@@ -36,6 +41,7 @@ class LetIn:
     accept: bytes | None
     forwarded_for: bytes | None
     address: Address | None
+    limit: int
     headers: Headers
     body: bytes
 
@@ -48,8 +54,12 @@ class Again:
         self._limiter = limiter
         self._usage = usage
 
-    def answer(self, scope: Scope) -> Answer | None:
-        """The answer to a call over HTTP that is let in; None: it has to go the long way."""
+    def answer(self, scope: Scope) -> Parts | None:
+        """The answer to a call over HTTP that is let in; None: it has to go the long way.
+
+        One long function, since it is the price of a call: to call a function costs as much as
+        what most of them would do.
+        """
         key = accept = forwarded_for = None
         for name, value in scope["headers"]:
             if name == b"x-api-key":
@@ -78,21 +88,20 @@ class Again:
             or before.peer != (client[0] if client else None)
         ):
             return None
-        limit = limit_of(record)
-        quota = self._limiter.take_now(record.key, limit, record.at_hand)
-        if quota is None or quota.left < 0:
+        quota = self._limiter.take_now(record.key, before.limit, record.at_hand)
+        if quota is None or quota[0] < 0:
             return None
         self._usage.note_allowed(record, before.address)
-        more = quota_headers(limit, quota)
-        return answered(200, before.headers, before.body, new_request_id(), more)
+        identity = (b"x-request-id", new_request_id().encode("ascii"))
+        return 200, [*before.headers, identity, (b"ratelimit", LEFT % quota)], before.body
 
 
 def remember(
-    record: KeyRecord, scope: Scope, address: Address | None, headers: Headers, body: bytes
+    record: KeyRecord, scope: Scope, address: Address | None, content_type: bytes, body: bytes
 ) -> None:
-    """A call over HTTP was let in and answered with this; the next may be like it.
+    """A call over HTTP was let in and answered with this body; the next may be like it.
 
-    address: the caller's, as the call was read. headers: those that all such answers have.
+    address: the caller's, as the call was read.
     """
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
@@ -101,17 +110,44 @@ def remember(
                 return
             found[name] = value
     client = scope.get("client")
+    accept, forwarded_for = found.get(b"accept"), found.get(b"x-forwarded-for")
     record.at_hand.before = _let_in(
-        scope["raw_path"],
-        scope["method"],
-        client[0] if client else None,
-        found.get(b"accept"),
-        found.get(b"x-forwarded-for"),
+        _one(scope["raw_path"]),
+        _one(scope["method"]),
+        _one(client[0]) if client else None,
+        _one(accept),
+        _one(forwarded_for),
         address,
-        headers,
+        limit_of(record),
+        content_type,
         body,
     )
 
 
-# Those that are equal are one object: there are many keys, and less memory to go to is quicker.
-_let_in = lru_cache(maxsize=MOST_HELD)(LetIn)
+# There are many keys, and the less memory there is to go to, the quicker: so what is equal is one.
+
+
+@lru_cache(maxsize=MOST_HELD)
+def _one(value: T) -> T:
+    return value
+
+
+@lru_cache(maxsize=MOST_HELD)
+def _let_in(
+    path: bytes,
+    method: str,
+    peer: str | None,
+    accept: bytes | None,
+    forwarded_for: bytes | None,
+    address: Address | None,
+    limit: int,
+    content_type: bytes,
+    body: bytes,
+) -> LetIn:
+    headers = _headers(len(body), content_type, limit)
+    return LetIn(path, method, peer, accept, forwarded_for, address, limit, headers, body)
+
+
+@lru_cache(maxsize=MOST_HELD)
+def _headers(length: int, content_type: bytes, limit: int) -> Headers:
+    return (*lasting_headers(length, content_type), quota_policy(limit))

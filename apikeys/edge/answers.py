@@ -38,24 +38,21 @@ def content(
 ) -> Answer:
     """200 with the value. more: headers besides those that every answer has."""
     chosen = chosen or Format.JSON
-    return _answer(200, render(value, chosen), chosen.content_type, request_id, more)
+    return rendered(render(value, chosen), chosen, request_id, more)
 
 
-def lasting_headers(body: bytes, content_type: bytes) -> Headers:
-    """Those that all answers with this body have."""
+def lasting_headers(length: int, content_type: bytes) -> Headers:
+    """Those that all answers of a length and a type have."""
     return (
         (b"content-type", content_type),
-        (b"content-length", b"%d" % len(body)),
+        (b"content-length", b"%d" % length),
         *_ALWAYS,
     )
 
 
-def answered(
-    status: int, lasting: Headers, body: bytes, request_id: str, more: Headers = ()
-) -> Answer:
-    """An answer of these parts."""
-    identified = (b"x-request-id", request_id.encode("ascii"))
-    return _made((status, [*lasting, identified, *more], body))
+def rendered(body: bytes, chosen: Format, request_id: str, more: Headers = ()) -> Answer:
+    """200 with a value that is in that format already."""
+    return _answer(200, body, chosen.content_type, request_id, more)
 
 
 def refusal(verdict: Verdict, chosen: Format | None, request_id: str, more: Headers = ()) -> Answer:
@@ -94,4 +91,5 @@ def _answer(
     request_id: str,
     more: Headers = (),
 ) -> Answer:
-    return answered(status, lasting_headers(body, content_type), body, request_id, more)
+    identity = (b"x-request-id", request_id.encode("ascii"))
+    return _made((status, [*lasting_headers(len(body), content_type), identity, *more], body))

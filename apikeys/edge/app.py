@@ -8,14 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
 from apikeys.edge.again import remember
-from apikeys.edge.answers import (
-    Answer,
-    answered,
-    lasting_headers,
-    new_request_id,
-    plain,
-    refusal,
-)
+from apikeys.edge.answers import Answer, new_request_id, plain, refusal, rendered
 from apikeys.edge.calls import Reading, Scope, read_call
 from apikeys.edge.formats import Format
 from apikeys.edge.gate import Decision, Gate
@@ -63,7 +56,12 @@ class Door:
         """ASGI 3."""
         if scope["type"] == "http":
             began_at = monotonic() if self._latency.is_due() else 0.0
-            status, headers, body = self._answer_again(scope) or await self._answer(scope)
+            try:
+                answer = self._gate.answer_again(scope)
+            except Exception:  # the long way is there for everything
+                _log.exception("The machine door failed on the short way")
+                answer = None
+            status, headers, body = answer or await self._answer(scope)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             body = b"" if scope["method"] == "HEAD" else body
             await send({"type": "http.response.body", "body": body})
@@ -77,13 +75,6 @@ class Door:
     async def close(self) -> None:
         """Write what is still to be written and end the connections; in three seconds at most."""
         await self._gate.close()
-
-    def _answer_again(self, scope: Scope) -> Answer | None:
-        try:
-            return self._gate.answer_again(scope)
-        except Exception:  # the long way is there for everything
-            _log.exception("The short way failed")
-            return None
 
     async def _answer(self, scope: Scope) -> Answer:
         request_id = new_request_id()
@@ -134,9 +125,8 @@ def _tell(scope: Scope, reading: Reading, decision: Decision, request_id: str) -
         return refusal(NOT_FOUND, reading.chosen, request_id, headers)
     chosen = reading.chosen or Format.JSON
     body = handler(record, chosen)
-    lasting = lasting_headers(body, chosen.content_type)
-    remember(record, scope, reading.call.address, lasting, body)
-    return answered(verdict.status, lasting, body, request_id, headers)
+    remember(record, scope, reading.call.address, chosen.content_type, body)
+    return rendered(body, chosen, request_id, headers)
 
 
 def _set_up_logging() -> None:

@@ -97,9 +97,9 @@ class Directory:
     def ready(self, sha: bytes) -> KeyRecord | None:
         """A record that is held ready and to be believed now; None where it takes a longer look."""
         ready = self._ready.get(sha)
-        if ready is None or ready.at_hand.moment != self._moment or not self.is_fresh():
+        if ready is None or ready.at_hand.moment != self._moment:
             return None
-        return ready
+        return ready if monotonic() - self._proved_at <= BELIEVED_SECONDS else None
 
     def believes(self, row: Row | None, begun: int) -> bool:
         """Whether a read that began in that moment has not been overruled since."""

@@ -9,8 +9,7 @@ from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
-from apikeys.edge.again import Again
-from apikeys.edge.answers import Answer
+from apikeys.edge.again import Again, Parts
 from apikeys.edge.attendance import Attendance
 from apikeys.edge.calls import Scope
 from apikeys.edge.database import Database, DatabaseAway
@@ -75,13 +74,14 @@ class _Parts:
     streams: Streams
     usage: Usage
     attendance: Attendance
-    again: Again
 
 
 class Gate:
     """Decides calls by `apikeys.verdict`. A process has one, whatever it answers with it.
 
     Opens by itself at the first call, in the event loop of that call.
+
+    answer_again: the answer, where a call is like the one before it (apikeys.edge.again), or None.
     """
 
     def __init__(self, settings: EdgeSettings | None = None) -> None:
@@ -91,6 +91,8 @@ class Gate:
         self._complained_at = -float(COMPLAINT_SECONDS)
         self._unsaid = 0
         self._latency = Latency()
+        # No method, since each call passes here.
+        self.answer_again: Callable[[Scope], Parts | None] = _not_yet
 
     @property
     def trusted_proxies(self) -> int:
@@ -130,10 +132,6 @@ class Gate:
     def facts(self) -> Facts:
         """What this process knows of itself, for the metrics."""
         return _facts(self._open(), self._latency)
-
-    def answer_again(self, scope: Scope) -> Answer | None:
-        """The answer, if the call is like the one before it (`apikeys.edge.again`), else None."""
-        return self._parts.again.answer(scope) if self._parts else None
 
     def decide_now(self, call: Call) -> Decision | None:
         """The decision, if it can be had without waiting; None where it cannot."""
@@ -193,6 +191,7 @@ class Gate:
         """Write what is still to be written and end the connections; in three seconds at most."""
         if self._parts:
             parts, self._parts = self._parts, None
+            self.answer_again = _not_yet
             await parts.streams.close()
             if parts.listener:
                 await parts.listener.close()
@@ -230,8 +229,8 @@ class Gate:
             streams,
             usage,
             attendance,
-            Again(directory, limiter, usage),
         )
+        self.answer_again = Again(directory, limiter, usage).answer
         database.open()
         streams.open()
         if parts.listener:
@@ -269,6 +268,10 @@ class Gate:
             reason = redacted(str(away))
             _log.error("Keys cannot be checked: %s (%d calls answered 503)", reason, self._unsaid)
             self._complained_at, self._unsaid = monotonic(), 0
+
+
+def _not_yet(scope: Scope) -> None:
+    """While the gate is not open every call goes the long way."""
 
 
 def _facts(parts: _Parts, latency: Latency) -> Facts:

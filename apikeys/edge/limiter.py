@@ -20,9 +20,11 @@ WINDOW = WINDOW_SECONDS * SECOND
 # Who is idle is looked for a little at a time, so that a round takes as long as a window.
 LOOKS_EVERY = SECOND // 10
 MOST_LOOKED_AT = 2_000  # keys at once; takes two milliseconds at most
-_LEAST_PLACES = 8
+_EMPTY = bytes(8 * 8)  # room for eight calls at first
 # A key without a contract is granted nothing, but may ask whoami why: so many times a minute.
 LIMIT_WITHOUT_CONTRACT = 60
+
+LEFT = b'"default";r=%d;t=%d'  # RateLimit: how many are left, and for how many seconds that holds
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -49,11 +51,12 @@ def limit_of(record: KeyRecord) -> int:
 def quota_headers(limit: int, quota: Quota) -> Headers:
     """What an answer says about it."""
     left, seconds = quota
-    return (_policy(limit), (b"ratelimit", b'"default";r=%d;t=%d' % (max(left, 0), seconds)))
+    return (quota_policy(limit), (b"ratelimit", LEFT % (max(left, 0), seconds)))
 
 
 @lru_cache(maxsize=1024)
-def _policy(limit: int) -> tuple[bytes, bytes]:
+def quota_policy(limit: int) -> tuple[bytes, bytes]:
+    """The header that is the same for all calls under a limit."""
     return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, WINDOW_SECONDS)
 
 
@@ -110,7 +113,7 @@ class LocalLimiter:
         """The key's log, until it is forgotten."""
         log = self._logs.get(key)
         if log is None:
-            log = self._logs[key] = _Log()
+            log = self._logs[key] = _Log("q", _EMPTY)
             self._circle.append(key)
         return log
 
@@ -130,49 +133,48 @@ class LocalLimiter:
         self._looks_at = now + LOOKS_EVERY
 
 
-class _Log:
+class _Log(array):  # type: ignore[type-arg]
     """The moments of a key's calls in the last window, in a ring that grows with their number.
 
-    is_forgotten: whether the key has, or will get, another one.
+    One object, since there may be many of them. is_forgotten: whether the key has, or will get,
+    another one.
     """
 
-    __slots__ = ("_first", "_length", "_ring", "is_forgotten")
+    __slots__ = ("_first", "_length", "is_forgotten")
 
-    def __init__(self) -> None:
+    def __init__(self, *_: object) -> None:
         self.is_forgotten = False
-        self._ring = array("q", bytes(8 * _LEAST_PLACES))
         self._first = 0
         self._length = 0
 
     def take(self, limit: int, now: int) -> Quota:
-        ring, first, length = self._ring, self._first, self._length
-        places = len(ring)
+        first, length = self._first, self._length
+        places = len(self)
         passed = now - WINDOW
-        while length and ring[first] <= passed:
+        while length and self[first] <= passed:
             first = first + 1 if first + 1 < places else 0
             length -= 1
         self._first = first
         if length >= limit:
             self._length = length
             # After a limit was lowered more than one has to leave before one is let in.
-            leaves = ring[(first + length - limit) % places]
+            leaves = self[(first + length - limit) % places]
             return _quota((-1, -((passed - leaves) // SECOND)))
         if length == places:
             self._grow(limit)
-            ring, first, places = self._ring, 0, len(self._ring)
-        ring[(first + length) % places] = now
+            first, places = 0, len(self)
+        self[(first + length) % places] = now
         self._length = length + 1
-        return _quota((limit - length - 1, -((passed - ring[first]) // SECOND)))
+        return _quota((limit - length - 1, -((passed - self[first]) // SECOND)))
 
     def is_idle(self, now: int) -> bool:
         """Whether no call was let in within the last window."""
-        last = self._ring[(self._first + self._length - 1) % len(self._ring)]
+        last = self[(self._first + self._length - 1) % len(self)]
         return not self._length or last <= now - WINDOW
 
     def _grow(self, limit: int) -> None:
         """To twice the places, or as many as the limit needs."""
-        ring, first = self._ring, self._first
-        places = max(len(ring) + 1, min(2 * len(ring), limit))
-        self._ring = ring[first:] + ring[:first]
-        self._ring.frombytes(bytes(8 * (places - len(ring))))
+        places = len(self)
+        self[:] = self[self._first :] + self[: self._first]
+        self.frombytes(bytes(8 * max(1, min(places, limit - places))))
         self._first = 0
