@@ -1,8 +1,7 @@
 """Answers as they go out: status, headers, body; nothing of a caller's is among them unescaped."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from apikeys.edge.formats import Format, Value, render
@@ -27,10 +26,6 @@ class Answer(NamedTuple):
     status: int
     headers: Headers
     body: bytes
-
-
-# A named tuple's own way goes through Python code, and one is made for each call.
-_made: Callable[[tuple[int, Headers, bytes]], Answer] = partial(tuple.__new__, Answer)
 
 
 def content(
@@ -92,4 +87,4 @@ def _answer(
     more: Headers = (),
 ) -> Answer:
     identity = (b"x-request-id", request_id.encode("ascii"))
-    return _made((status, [*lasting_headers(len(body), content_type), identity, *more], body))
+    return Answer(status, [*lasting_headers(len(body), content_type), identity, *more], body)

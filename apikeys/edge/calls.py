@@ -1,8 +1,8 @@
 """A call as ASGI hands it over, read in one pass over its headers. Its body is never read."""
 
 import re
-from collections.abc import Callable, MutableMapping
-from functools import lru_cache, partial
+from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -18,11 +18,6 @@ class Reading(NamedTuple):
 
     call: Call
     chosen: Format | None
-
-
-# A named tuple's own way goes through Python code, and both are made for each call.
-_call: Callable[[tuple[Any, ...]], Call] = partial(tuple.__new__, Call)
-_reading: Callable[[tuple[Call, Format | None]], Reading] = partial(tuple.__new__, Reading)
 
 
 def read_call(scope: Scope, trusted_proxies: int) -> Reading:
@@ -49,8 +44,8 @@ def read_call(scope: Scope, trusted_proxies: int) -> Reading:
         else _address_of(peer)
     )
     method = "GET" if wants_stream else scope["method"]
-    call = _call((keys, address, method, scope["raw_path"], chosen is not None, wants_stream))
-    return _reading((call, chosen))
+    call = Call(keys, address, method, scope["raw_path"], chosen is not None, wants_stream)
+    return Reading(call, chosen)
 
 
 @lru_cache(maxsize=4096)

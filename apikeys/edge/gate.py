@@ -5,7 +5,6 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
@@ -52,12 +51,6 @@ class Decision(NamedTuple):
     verdict: Verdict
     record: KeyRecord | None
     headers: tuple[Header, ...] = ()
-
-
-# A named tuple's own way goes through Python code, and one is made for each call.
-_decision: Callable[[tuple[Verdict, KeyRecord | None, tuple[Header, ...]]], Decision] = partial(
-    tuple.__new__, Decision
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +253,7 @@ class Gate:
     ) -> Decision:
         """Every decision passes here, once."""
         (self._parts or self._open()).usage.note(call, record, verdict)
-        return _decision((verdict, record, headers))
+        return Decision(verdict, record, headers)
 
     def _complain(self, away: DatabaseAway) -> None:
         self._unsaid += 1
