@@ -1,7 +1,10 @@
 """Argon2id, a few at a time: each takes 100 MiB, and a flood of them must not take all there is."""
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from django.conf import settings
@@ -12,6 +15,9 @@ from accounts.limits import TooManyTries
 # Longer than this nobody waits: the thread is needed for somebody else's page.
 PATIENCE_SECONDS = 2
 RETRY_AFTER_SECONDS = 5
+# Of the threads that hash: a tenth of what others of this process get who need the core now. They
+# have one to themselves where nobody else does.
+NICENESS = 10
 
 _slots = threading.BoundedSemaphore(settings.HASHES_AT_ONCE)
 
@@ -26,12 +32,21 @@ class BoundedArgon2(Argon2PasswordHasher):
     def encode(self, password: str, salt: str) -> str:
         """Hash, when there is a slot."""
         with _slot():
-            return super().encode(password, salt)
+            return _threads.submit(super().encode, password, salt).result()
 
     def verify(self, password: str, encoded: str) -> bool:
         """Check, when there is a slot."""
         with _slot():
-            return super().verify(password, encoded)
+            return _threads.submit(super().verify, password, encoded).result()
+
+
+def _step_back() -> None:
+    """This thread alone; elsewhere than on Linux that would be the process."""
+    if sys.platform == "linux":
+        os.nice(NICENESS)
+
+
+_threads = ThreadPoolExecutor(settings.HASHES_AT_ONCE, "hashing", _step_back)
 
 
 @contextmanager

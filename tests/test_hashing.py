@@ -1,5 +1,7 @@
 """Argon2 takes 100 MiB a hash: a few at a time, and whoever would wait too long is told so."""
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +69,25 @@ def test_no_more_hash_at_once_than_memory_is_planned_for(
         made = list(pool.map(make_password, ["a password"] * bounded * 5))
     assert len(made) == bounded * 5
     assert max(seen) == bounded
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has threads of their own niceness")
+@pytest.mark.usefixtures("bounded")
+def test_whoever_hashes_steps_back_for_calls_and_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And they do not step back themselves."""
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def hash_secret(*_: Any, **__: Any) -> bytes:
+        seen.append(niceness())
+        return ENCODED.removeprefix("argon2").encode()
+
+    seen: list[int] = []
+    monkeypatch.setattr(low_level, "hash_secret", hash_secret)
+    before = niceness()
+    make_password("a password")
+    assert (niceness(), seen) == (before, [min(19, before + hashers.NICENESS)])
 
 
 @pytest.mark.usefixtures("all_slots_taken", "impatient")
