@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from accounts.models import Tenant
+from apikeys.waiting import PLACE, WAITING
 from portal.lib.address import network_text
+
+_PLACE = PLACE.format(key="key.id")
 
 # One statement, so that a page shows one moment; what is in it as one text, so that a page that was
 # rendered of the same text is found without reading it. Of the secrets the live one is shown, or
-# the one that was retired last.
-_LISTING = """
+# the one that was retired last; of last uses, the key's own or a later one that is to be merged.
+_LISTING = f"""
 SELECT EXISTS (SELECT FROM apikeys_apikey WHERE tenant_id = contract.tenant_id
                AND revoked_at IS NULL),
        json_build_object('most', contract.max_keys, 'scopes', contract.scopes, 'keys', (
@@ -27,13 +30,21 @@ SELECT EXISTS (SELECT FROM apikeys_apikey WHERE tenant_id = contract.tenant_id
                        WHERE id = key.created_by_id) AS created_by,
                       (SELECT username FROM accounts_user
                        WHERE id = key.revoked_by_id) AS revoked_by,
-                      use.last_used_at, use.last_address
-               FROM apikeys_apikey AS key LEFT JOIN apikeys_keyuse AS use ON use.key_id = key.id
+                      use.at AS last_used_at, use.address AS last_address
+               FROM apikeys_apikey AS key LEFT JOIN LATERAL (
+                   SELECT last_used_at AS at, last_address AS address
+                   FROM apikeys_keyuse WHERE key_id = key.id
+                   UNION ALL
+                   SELECT to_timestamp(waiting.used_at[{_PLACE}] / 1000.0),
+                          waiting.addresses[{_PLACE}]
+                   FROM {WAITING.format(key="key.id")} AND waiting.used_at[{_PLACE}] > 0
+                   ORDER BY at DESC LIMIT 1
+               ) AS use ON true
                WHERE key.tenant_id = contract.tenant_id
            ) AS listed
        ))::text
 FROM apikeys_contract AS contract WHERE contract.tenant_id = %s
-"""
+"""  # noqa: S608 - texts of our own
 
 
 class KeyFacts(NamedTuple):

@@ -14,11 +14,13 @@ from django.db.models import (
     QuerySet,
     Value,
 )
+from django.db.models.functions import Greatest
 
 from accounts.models import Authenticator, Tenant, User
 from apikeys.attention import Attention, KeySight, attention_of, is_unused, unused_since
 from apikeys.charts import SPANS, Chart
 from apikeys.models import ApiKey
+from apikeys.models.waiting import WaitingUsedAt
 from apikeys.usage import Counted, calls_of, counted_of, retired_since, with_retired_use
 from portal.lib.compiled import Question, compiled
 
@@ -75,8 +77,9 @@ def _keys(
             is_open=_asked(Q(allowlist__len=0)),
             is_unused=_asked(is_unused(unused_since)),
             has_second_factor=Exists(device),
+            last_used_at=Greatest("use__last_used_at", WaitingUsedAt("pk")),
         )
-        .order_by(F("use__last_used_at").desc(nulls_last=True))
+        .order_by(F("last_used_at").desc(nulls_last=True))
         .values_list(
             "pk",
             "label",
@@ -84,7 +87,7 @@ def _keys(
             "works",
             "is_open",
             "is_unused",
-            "use__last_used_at",
+            "last_used_at",
             "retired_seen_at",
             "retired_from",
             "retired_on",

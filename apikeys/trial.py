@@ -3,10 +3,11 @@
 from django.db import connection
 from django.db.models import F
 
+from apikeys.edge.held import Held
 from apikeys.edge.rows import LOOKUP, parse_row
 from apikeys.models import ApiKey
 from apikeys.refusals import Verdict
-from apikeys.verdict import Call, KeyRecord, judge
+from apikeys.verdict import Call, judge
 from portal.lib.address import Address
 
 # Nobody here knows the secret, and the verdict looks at no more of it than its form.
@@ -30,7 +31,7 @@ def try_call(
     return judge(call, record_of(key))
 
 
-def record_of(key: ApiKey) -> KeyRecord | None:
+def record_of(key: ApiKey) -> Held | None:
     """What the machine door would read about the key's newest secret; None if it has none."""
     newest = key.secrets.order_by(F("retired_at").desc(nulls_first=True))
     sha = newest.values_list("sha256", flat=True).first()

@@ -13,8 +13,6 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from accounts.models import Tenant
 from apikeys.charts import (
     ALLOWED,
-    HOUR,
-    ORIGIN,
     SPANS,
     Chart,
     Counts,
@@ -24,7 +22,8 @@ from apikeys.charts import (
     is_near,
     kind_of,
 )
-from apikeys.models import ApiKey, KeyRefusal, Period, SecretUse
+from apikeys.counting import FOR_CHARTS, FOR_TABLES, OF_KEYS, OF_TENANT, counting, times
+from apikeys.models import ApiKey, KeyRefusal, SecretUse
 from portal.lib import clock
 from portal.lib.compiled import Question
 
@@ -41,42 +40,6 @@ __all__ = [
 ]
 
 STILL = dt.timedelta(days=1)  # for which what was sent last counts as still in use
-
-# What is kept by the span's own unit, and what of the finer ones has not been added to it yet: so
-# a sum is right whatever the worker has done by now. And the hours that somebody counted in.
-_COUNTS = """
-WITH part AS (
-    SELECT date_bin(%(bar)s, start, %(origin)s) AS bar, key_id, outcome, calls,
-           CASE WHEN period = 'minute' THEN calls ELSE most END AS most
-    FROM apikeys_keycalls
-    WHERE key_id = ANY({keys}) AND period = %(unit)s
-    AND start >= %(begins_at)s AND start < %(ends_at)s
-    UNION ALL
-    SELECT date_bin(%(bar)s, start, %(origin)s), key_id, outcome, calls - rolled,
-           CASE WHEN period = 'minute' THEN calls ELSE most END
-    FROM apikeys_keycalls
-    WHERE key_id = ANY({keys}) AND period = ANY(%(finer)s) AND period <> 'day'
-    AND NOT calls = rolled AND start >= %(begins_at)s AND start < %(ends_at)s
-), counted AS (
-    SELECT start FROM apikeys_countedhour
-    WHERE start >= date_trunc('hour', %(begins_at)s, 'UTC') AND start < %(ends_at)s
-    UNION
-    SELECT generate_series(
-        date_trunc('hour', greatest(started_at, %(begins_at)s), 'UTC'),
-        least(seen_at, %(ends_at)s), interval '1 hour'
-    ) FROM apikeys_doorprocess
-)
-SELECT bar, key_id, outcome, sum(calls)::bigint,
-       coalesce(max(most) FILTER (WHERE outcome = 'allowed'), 0)
-FROM part GROUP BY {grouping}
-UNION ALL
-SELECT DISTINCT date_bin(%(hours)s, start, %(origin)s), NULL::uuid, NULL, 0, 0 FROM counted
-"""
-_OF_KEYS = "%(keys)s::uuid[]"
-_OF_TENANT = "(SELECT array_agg(id) FROM apikeys_apikey WHERE tenant_id = %(tenant)s)::uuid[]"
-_FOR_CHARTS = "GROUPING SETS ((bar, outcome), (key_id, outcome))"
-_FOR_TABLES = "bar, key_id, outcome"
-_FINER = {Period.MINUTE: [], Period.HOUR: ["minute"], Period.DAY: ["minute", "hour"]}
 
 
 class Used(Protocol):
@@ -183,20 +146,19 @@ class Table:
 def chart_of(key: ApiKey, span: Span) -> Chart:
     """One query, whatever the number of calls."""
     now = clock.now()
-    counts, _sums = _counts(_ask([key], span, now, _FOR_CHARTS), key.created_at)
+    counts, _sums = _counts(_ask([key], span, now, FOR_CHARTS), key.created_at)
     return draw(counts, span, now)
 
 
 def report_of(keys: Collection[Used], span: Span, limit: int) -> Report:
     """All of them in one chart, and the sums of each; one query, whatever there is."""
     now = clock.now()
-    return counted_of(_ask(keys, span, now, _FOR_CHARTS), keys, span, now, limit).report
+    return counted_of(_ask(keys, span, now, FOR_CHARTS), keys, span, now, limit).report
 
 
 def calls_of(tenant: Tenant, span: Span, now: dt.datetime) -> Question[tuple[Any, ...]]:
     """What `counted_of` takes of all keys of a tenant."""
-    sql = _COUNTS.format(grouping=_FOR_CHARTS, keys=_OF_TENANT)
-    return Question(sql, {"tenant": tenant.pk} | _times(span, now))
+    return Question(counting(FOR_CHARTS, OF_TENANT), {"tenant": tenant.pk} | times(span, now))
 
 
 def counted_of(
@@ -208,7 +170,7 @@ def counted_of(
 
 def table_of(keys: Collection[ApiKey], span: Span) -> Table:
     """Each of them by the bar; one query, whatever there is."""
-    rows = _ask(keys, span, clock.now(), _FOR_TABLES)
+    rows = _ask(keys, span, clock.now(), FOR_TABLES)
     counted = frozenset(at for at, _key, outcome, _calls, _peak in rows if outcome is None)
     table = Table(span, Counts({}, {}, counted, _first_day(keys)))
     for at, key_id, outcome, calls, peak in rows:
@@ -264,23 +226,10 @@ def _counts(
 
 def _ask(keys: Collection[Used], span: Span, now: dt.datetime, grouping: str) -> list[Any]:
     """(bar, key or None, outcome, calls, busiest minute); without an outcome: it was counted."""
-    given = {"keys": f"{{{','.join(str(key.pk) for key in keys)}}}"} | _times(span, now)
+    given = {"keys": f"{{{','.join(str(key.pk) for key in keys)}}}"} | times(span, now)
     with connection.cursor() as cursor:
-        cursor.execute(_COUNTS.format(grouping=grouping, keys=_OF_KEYS), given)
+        cursor.execute(counting(grouping, OF_KEYS), given)
         return list(cursor.fetchall())
-
-
-def _times(span: Span, now: dt.datetime) -> dict[str, Any]:
-    begins_at, ends_at = span.begins_and_ends_at(now)
-    return {
-        "unit": span.unit,
-        "finer": _FINER[span.unit],
-        "bar": span.bar,
-        "hours": max(span.bar, HOUR),
-        "origin": ORIGIN,
-        "begins_at": begins_at,
-        "ends_at": ends_at,
-    }
 
 
 def _first_day(keys: Collection[Used]) -> dt.datetime:

@@ -10,8 +10,8 @@ What is refused before the limit is not counted; what is refused after it has be
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from apikeys.refusals import (
     ADDRESS_UNREADABLE,
@@ -50,21 +50,6 @@ class Versions:
     secret: int
 
 
-@dataclass(slots=True)
-class AtHand:
-    """What this process keeps about a key elsewhere, put here so that no call has to look for it.
-
-    Each part is for the one who put it there, who knows by itself whether it is still the right
-    one. moment: of the directory's last check. before: the last call that was let in, and its
-    answer. log: the limiter's. tally: of the key's use.
-    """
-
-    moment: int = -1
-    before: Any = None
-    log: Any = None
-    tally: Any = None
-
-
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
     """What is known of a secret: its key, the key's tenant, and what both may do.
@@ -73,7 +58,7 @@ class KeyRecord:
     catalogue's order. limit_rpm: calls in any 60 seconds; max_streams: WebSockets that the tenant
     may hold open. networks is the allowlist; an empty one allows every address. secret_id: which
     of the key's secrets it was found by. key: the key's id as 16 bytes, of which Python remembers
-    the hash; what is kept by key is looked up by it with every call.
+    the hash: what is kept by key is looked up by it.
     """
 
     key: bytes
@@ -90,7 +75,6 @@ class KeyRecord:
     networks: tuple[Network, ...]
     versions: Versions
     secret_id: int
-    at_hand: AtHand = field(default_factory=AtHand, init=False, compare=False, repr=False)
 
     @property
     def key_id(self) -> uuid.UUID:

@@ -9,12 +9,13 @@ import argparse
 import asyncio
 import random
 import time
+from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
 from apikeys.edge.limiter import Limiter, LocalLimiter
 from apikeys.edge.shared_limiter import SharedLimiter
-from apikeys.verdict import AtHand
 from benchmarks.programs import redis_server
 from benchmarks.stage import machine, say
 
@@ -22,6 +23,14 @@ KEYS = 100_000
 BUSY = 10_000
 LIMIT = 600
 IDS = 1 << 120  # as long as the ids of real keys
+
+
+@dataclass
+class OfKey:
+    """What a record is to a limiter."""
+
+    key: bytes
+    log: Any = None
 
 
 def main() -> None:
@@ -40,10 +49,11 @@ def main() -> None:
 
 def _tell_memory() -> None:
     limiter, process = LocalLimiter(), psutil.Process()
+    records = [OfKey((IDS + number).to_bytes(16)) for number in range(BUSY)]
     before = process.memory_info().rss
     for _ in range(LIMIT):
         for key in range(BUSY):
-            limiter.take_now((IDS + key).to_bytes(16), LIMIT, AtHand())
+            limiter.take_now(records[key], LIMIT)
     held = (process.memory_info().rss - before) / BUSY
     say(f"a key that is busy up to {LIMIT}: {held:,.0f} bytes, of {BUSY:,}")
 
@@ -51,14 +61,13 @@ def _tell_memory() -> None:
 async def _cost(limiter: Limiter, calls: int) -> float:
     """Microseconds of this process for each, 64 callers at once; each key was asked for before."""
     rng = random.Random(4711)  # noqa: S311
-    known = [(IDS + number).to_bytes(16) for number in range(KEYS)]
+    known = [OfKey((IDS + number).to_bytes(16)) for number in range(KEYS)]
     drawn = rng.choices(known, k=calls)
-    at_hand = {key: AtHand() for key in known}
 
-    async def call(keys: list[bytes]) -> None:
-        for key in keys:
-            if limiter.take_now(key, LIMIT, at_hand[key]) is None:
-                await limiter.take(key, LIMIT, at_hand[key])
+    async def call(records: list[OfKey]) -> None:
+        for record in records:
+            if limiter.take_now(record, LIMIT) is None:
+                await limiter.take(record, LIMIT)
 
     await asyncio.gather(*(call(known[n::64]) for n in range(64)))
     began = time.process_time()

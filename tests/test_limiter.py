@@ -2,7 +2,6 @@
 
 import random
 import sys
-from collections import defaultdict
 from collections.abc import Iterable
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apikeys.edge.limiter import SECOND, WINDOW, LocalLimiter, Quota
-from apikeys.verdict import AtHand
+from tests.of_key import OfKey
 
 KEY = 4711
 # Gaps between two calls: none, about a window, and what lies between them.
@@ -29,11 +28,12 @@ class Timed:
     def __init__(self) -> None:
         self.now = 10**15
         self.limiter = LocalLimiter(lambda: self.now)
-        self.at_hand: dict[int, AtHand] = defaultdict(AtHand)
+        self.records: dict[int, OfKey] = {}
 
     def take(self, limit: int, key: int = KEY) -> Quota:
         """One call, now."""
-        return self.limiter.take_now(key.to_bytes(16), limit, self.at_hand[key])
+        record = self.records.setdefault(key, OfKey(key.to_bytes(16)))
+        return self.limiter.take_now(record, limit)
 
     def takes(self, limit: int, moments: Iterable[int]) -> list[bool]:
         """Which of the calls at these moments, counted from now, are let in."""

@@ -15,9 +15,9 @@ import pytest
 from apikeys.edge import limiter_account, shared_limiter
 from apikeys.edge.limiter import SECOND, Quota
 from apikeys.edge.shared_limiter import SharedLimiter
-from apikeys.verdict import AtHand
 from portal.lib.env import SettingError
 from tests.door import run
+from tests.of_key import OfKey
 from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["redis_server"]  # pytest finds the fixture here
@@ -64,7 +64,7 @@ async def processes(
 async def take(limiter: SharedLimiter, limit: int, key: bytes = KEY) -> Taken:
     """One call."""
     came_at = time.monotonic()
-    quota = await limiter.take(key, limit, AtHand())
+    quota = await limiter.take(OfKey(key), limit)
     return Taken(came_at, time.monotonic(), quota)
 
 
@@ -148,9 +148,9 @@ def test_a_key_in_use_is_let_in_without_a_question_for_each_call(
         async with processes(redis_server, 1, 60) as (limiter,):
             waited = 0
             for _ in range(300):
-                if limiter.take_now(KEY, 600, AtHand()) is None:
+                if limiter.take_now(OfKey(KEY), 600) is None:
                     waited += 1
-                    await limiter.take(KEY, 600, AtHand())
+                    await limiter.take(OfKey(KEY), 600)
                 await asyncio.sleep(0.002)
             return waited
 
@@ -198,7 +198,7 @@ def test_what_is_left_is_told(redis_server: RedisServer) -> None:
 
     async def work() -> list[Quota | None]:
         async with processes(redis_server, 1, 60) as (limiter,):
-            return [await limiter.take(KEY, 20, AtHand()) for _ in range(21)]
+            return [await limiter.take(OfKey(KEY), 20) for _ in range(21)]
 
     told = run(work)
     assert [quota.left for quota in told if quota] == [*range(19, -1, -1), -1]

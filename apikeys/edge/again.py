@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from apikeys.edge.answers import Headers, lasting_headers, new_request_id
+from apikeys.edge.answers import Headers, identity, lasting_headers
 from apikeys.edge.calls import Scope
 from apikeys.edge.directory import Directory
-from apikeys.edge.limiter import LEFT, Limiter, limit_of, quota_policy
+from apikeys.edge.held import Held
+from apikeys.edge.limiter import Limiter, limit_of, quota_left, quota_policy
 from apikeys.edge.usage import Usage
-from apikeys.verdict import KeyRecord
 from portal.lib.address import Address
 from portal.lib.crypto import digest_of_bytes
 
@@ -50,9 +50,9 @@ class Again:
     """Answers such calls out of memory, or leaves them to the long way."""
 
     def __init__(self, directory: Directory, limiter: Limiter, usage: Usage) -> None:
-        self._directory = directory
-        self._limiter = limiter
-        self._usage = usage
+        self._ready = directory.ready
+        self._take_now = limiter.take_now
+        self._note = usage.note_again
 
     def answer(self, scope: Scope) -> Parts | None:
         """The answer to a call over HTTP that is let in; None: it has to go the long way.
@@ -74,10 +74,10 @@ class Again:
                 if forwarded_for is not None:
                     return None
                 forwarded_for = value
-        record = self._directory.ready(digest_of_bytes(key)) if key else None
+        record = self._ready(digest_of_bytes(key)) if key else None
         if record is None:
             return None
-        before: LetIn | None = record.at_hand.before
+        before: LetIn | None = record.before
         client = scope.get("client")
         if (
             before is None
@@ -88,16 +88,15 @@ class Again:
             or before.peer != (client[0] if client else None)
         ):
             return None
-        quota = self._limiter.take_now(record.key, before.limit, record.at_hand)
+        quota = self._take_now(record, before.limit)
         if quota is None or quota[0] < 0:
             return None
-        self._usage.note_allowed(record, before.address)
-        identity = (b"x-request-id", new_request_id().encode("ascii"))
-        return 200, [*before.headers, identity, (b"ratelimit", LEFT % quota)], before.body
+        self._note(record)
+        return 200, [*before.headers, identity(), quota_left(quota)], before.body
 
 
 def remember(
-    record: KeyRecord, scope: Scope, address: Address | None, content_type: bytes, body: bytes
+    record: Held, scope: Scope, address: Address | None, content_type: bytes, body: bytes
 ) -> None:
     """A call over HTTP was let in and answered with this body; the next may be like it.
 
@@ -111,7 +110,7 @@ def remember(
             found[name] = value
     client = scope.get("client")
     accept, forwarded_for = found.get(b"accept"), found.get(b"x-forwarded-for")
-    record.at_hand.before = _let_in(
+    record.before = _let_in(
         _one(scope["raw_path"]),
         _one(scope["method"]),
         _one(client[0]) if client else None,

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from apikeys.edge.formats import Format, Value, render
 from apikeys.refusals import Verdict
 
-Headers = Sequence[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = Sequence[Header]
 
 _ALWAYS = (
     (b"cache-control", b"no-store"),
@@ -16,7 +17,7 @@ _ALWAYS = (
 )
 
 IDS_DRAWN = 256  # at once: one question to the system for all of them
-_ids: list[str] = []
+_ids: list[bytes] = []
 os.register_at_fork(after_in_child=_ids.clear)
 
 
@@ -71,11 +72,16 @@ def plain(status: int, word: str, request_id: str) -> Answer:
 
 def new_request_id() -> str:
     """128 random bits in hex. A client's own id is not taken over: it could be anything."""
+    return identity()[1].decode("ascii")
+
+
+def identity() -> Header:
+    """The header with a new one."""
     while True:
         try:
-            return _ids.pop()
+            return b"x-request-id", _ids.pop()
         except IndexError:
-            drawn = os.urandom(16 * IDS_DRAWN).hex()
+            drawn = os.urandom(16 * IDS_DRAWN).hex().encode("ascii")
             _ids.extend(drawn[start : start + 32] for start in range(0, len(drawn), 32))
 
 
@@ -86,5 +92,5 @@ def _answer(
     request_id: str,
     more: Headers = (),
 ) -> Answer:
-    identity = (b"x-request-id", request_id.encode("ascii"))
-    return Answer(status, [*lasting_headers(len(body), content_type), identity, *more], body)
+    named = (b"x-request-id", request_id.encode("ascii"))
+    return Answer(status, [*lasting_headers(len(body), content_type), named, *more], body)

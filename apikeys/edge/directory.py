@@ -14,8 +14,8 @@ from time import monotonic
 
 from apikeys.edge.entries import Entries, Tenancy
 from apikeys.edge.floors import Floors, Part
+from apikeys.edge.held import Held
 from apikeys.edge.rows import Row, Shared
-from apikeys.verdict import KeyRecord
 
 BELIEVED_SECONDS = 0.6  # after the last proof that announcements arrive; see listener.py
 UNKNOWN_SECONDS = 0.5  # for which a secret that is none of ours is remembered
@@ -48,7 +48,7 @@ class Directory:
         self._entries = Entries()
         self._floors = Floors()
         self._unknown: dict[bytes, tuple[int, float]] = {}  # moment of the read, until when
-        self._ready: dict[bytes, KeyRecord] = {}
+        self._ready: dict[bytes, Held] = {}
         self._ready_order: deque[bytes] = deque()
         self._proved_at = float("-inf")
         self._moment = 0
@@ -77,13 +77,13 @@ class Directory:
         """Whether every change would have been heard up to BELIEVED_SECONDS ago, and a grace."""
         return monotonic() - self._proved_at <= BELIEVED_SECONDS + grace_seconds
 
-    def find(self, sha: bytes) -> KeyRecord | Missing | None:
+    def find(self, sha: bytes) -> Held | Missing | None:
         """The record; None for a secret that is none of ours; MISSING where it must be read.
 
         To be believed only while `is_fresh`.
         """
         ready = self._ready.get(sha)
-        if ready is not None and ready.at_hand.moment == self._moment:
+        if ready is not None and ready.moment == self._moment:
             return ready
         if self._vouched(sha):
             record = self._entries.row(sha).record()
@@ -94,10 +94,10 @@ class Directory:
             return None
         return MISSING
 
-    def ready(self, sha: bytes) -> KeyRecord | None:
+    def ready(self, sha: bytes) -> Held | None:
         """A record that is held ready and to be believed now; None where it takes a longer look."""
         ready = self._ready.get(sha)
-        if ready is None or ready.at_hand.moment != self._moment:
+        if ready is None or ready.moment != self._moment:
             return None
         return ready if monotonic() - self._proved_at <= BELIEVED_SECONDS else None
 
@@ -211,10 +211,10 @@ class Directory:
             self._entries.pass_over()
         self._entries.let_go()
 
-    def _make_ready(self, sha: bytes, record: KeyRecord) -> None:
+    def _make_ready(self, sha: bytes, record: Held) -> None:
         if sha not in self._ready:
             self._ready_order.append(sha)
-        record.at_hand.moment = self._moment
+        record.moment = self._moment
         self._ready[sha] = record
         if len(self._ready_order) > self._most_keys // READY_SHARE:
             del self._ready[self._ready_order.popleft()]

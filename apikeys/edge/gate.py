@@ -14,8 +14,9 @@ from apikeys.edge.calls import Scope
 from apikeys.edge.database import Database, DatabaseAway
 from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.facts import Facts, facts_of
+from apikeys.edge.held import Held
 from apikeys.edge.latency import Latency
-from apikeys.edge.limiter import Limiter, LocalLimiter, Quota, limit_of, quota_headers
+from apikeys.edge.limiter import Limiter, LocalLimiter, Quota, limit_of, quota_left, quota_policy
 from apikeys.edge.listener import Listener
 from apikeys.edge.markets import Markets
 from apikeys.edge.places import Places
@@ -27,7 +28,6 @@ from apikeys.edge.usage import Usage
 from apikeys.refusals import ALLOWED, UNAVAILABLE, Verdict, rate_limited
 from apikeys.verdict import (
     Call,
-    KeyRecord,
     refuse_counted,
     refuse_presentation,
     refuse_uncounted,
@@ -49,7 +49,7 @@ class Decision(NamedTuple):
     """
 
     verdict: Verdict
-    record: KeyRecord | None
+    record: Held | None
     headers: tuple[Header, ...] = ()
 
 
@@ -137,7 +137,7 @@ class Gate:
         if (refusal := refuse_uncounted(call, record)) or record is None or call.wants_stream:
             return self._tell(call, refusal or ALLOWED, record)
         limit = limit_of(record)
-        quota = parts.limiter.take_now(record.key, limit, record.at_hand)
+        quota = parts.limiter.take_now(record, limit)
         return None if quota is None else self._tell_counted(call, record, limit, quota)
 
     async def decide(self, call: Call) -> Decision:
@@ -165,10 +165,10 @@ class Gate:
         if (refusal := refuse_uncounted(call, record)) or record is None or call.wants_stream:
             return self._tell(call, refusal or ALLOWED, record)
         limit = limit_of(record)
-        quota = await parts.limiter.take(record.key, limit, record.at_hand)
+        quota = await parts.limiter.take(record, limit)
         return self._tell_counted(call, record, limit, quota)
 
-    def refuse_after_all(self, call: Call, record: KeyRecord, verdict: Verdict) -> None:
+    def refuse_after_all(self, call: Call, record: Held, verdict: Verdict) -> None:
         """What was let in is refused for a reason beyond the verdict: it is counted as that."""
         self._open().usage.overrule(call, record, verdict)
 
@@ -233,13 +233,11 @@ class Gate:
         self._parts = parts
         return parts
 
-    def _tell_counted(
-        self, call: Call, record: KeyRecord, limit: int, quota: Quota | None
-    ) -> Decision:
+    def _tell_counted(self, call: Call, record: Held, limit: int, quota: Quota | None) -> Decision:
         """Steps 8 and 9. quota: None where nobody could be asked, which refuses nobody."""
         if quota is None:
             return self._tell(call, refuse_counted(call) or ALLOWED, record)
-        headers = quota_headers(limit, quota)
+        headers = (quota_policy(limit), quota_left(quota))
         if quota.left < 0:
             return self._tell(call, rate_limited(limit, quota.seconds), record, headers)
         return self._tell(call, refuse_counted(call) or ALLOWED, record, headers)
@@ -248,7 +246,7 @@ class Gate:
         self,
         call: Call,
         verdict: Verdict,
-        record: KeyRecord | None,
+        record: Held | None,
         headers: tuple[Header, ...] = (),
     ) -> Decision:
         """Every decision passes here, once."""

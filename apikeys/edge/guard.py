@@ -19,11 +19,12 @@ from apikeys.edge.feed_life import live
 from apikeys.edge.formats import Format
 from apikeys.edge.gate import Decision, Gate
 from apikeys.edge.handshakes import refuse_handshake
+from apikeys.edge.held import Held
 from apikeys.edge.markets import Switched, UnknownTenant
 from apikeys.edge.sockets import Application, Receive, Send, serve
 from apikeys.edge.tenant import Tenant
 from apikeys.refusals import KEY_INVALID, TOO_MANY_STREAMS, UNAVAILABLE
-from apikeys.verdict import Call, KeyRecord
+from apikeys.verdict import Call
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 class _Once:
     """How the caller stands in the moment of its call."""
 
-    record: KeyRecord
+    record: Held
     switched: Switched
 
 

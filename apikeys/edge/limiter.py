@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
 from time import monotonic_ns
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from apikeys.verdict import AtHand, KeyRecord
+from apikeys.verdict import KeyRecord
 
 WINDOW_SECONDS = 60
 SECOND = 1_000_000_000  # in the unit of all times here
@@ -24,9 +24,7 @@ _EMPTY = bytes(8 * 8)  # room for eight calls at first
 # A key without a contract is granted nothing, but may ask whoami why: so many times a minute.
 LIMIT_WITHOUT_CONTRACT = 60
 
-LEFT = b'"default";r=%d;t=%d'  # RateLimit: how many are left, and for how many seconds that holds
-
-Headers = tuple[tuple[bytes, bytes], ...]
+Header = tuple[bytes, bytes]
 
 
 class Quota(NamedTuple):
@@ -43,32 +41,43 @@ class Quota(NamedTuple):
 _quota: Callable[[tuple[int, int]], Quota] = partial(tuple.__new__, Quota)
 
 
+class Counted(Protocol):
+    """Of a key's record what matters here. log: nobody else's; at first None."""
+
+    log: Any
+
+    @property
+    def key(self) -> bytes:
+        """Its id, 16 bytes."""
+
+
 def limit_of(record: KeyRecord) -> int:
     """How many calls its key may make in any 60 seconds."""
     return record.limit_rpm or LIMIT_WITHOUT_CONTRACT
 
 
-def quota_headers(limit: int, quota: Quota) -> Headers:
-    """What an answer says about it."""
-    left, seconds = quota
-    return (quota_policy(limit), (b"ratelimit", LEFT % (max(left, 0), seconds)))
-
-
 @lru_cache(maxsize=1024)
-def quota_policy(limit: int) -> tuple[bytes, bytes]:
+def quota_policy(limit: int) -> Header:
     """The header that is the same for all calls under a limit."""
     return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, WINDOW_SECONDS)
 
 
+@lru_cache(maxsize=10_000)
+def quota_left(quota: Quota) -> Header:
+    """The header that says how many calls are left, and for how many seconds that holds."""
+    left, seconds = quota
+    return b"ratelimit", b'"default";r=%d;t=%d' % (max(left, 0), seconds)
+
+
 class Limiter(Protocol):
-    """Counts calls by key: its id, 16 bytes."""
+    """Counts calls by key."""
 
     failures: int  # calls that passed uncounted, because nobody could be asked
 
-    def take_now(self, key: bytes, limit: int, at_hand: AtHand) -> Quota | None:
+    def take_now(self, record: Counted, limit: int) -> Quota | None:
         """Count a call if it may pass. None: that cannot be told without waiting; ask `take`."""
 
-    async def take(self, key: bytes, limit: int, at_hand: AtHand) -> Quota | None:
+    async def take(self, record: Counted, limit: int) -> Quota | None:
         """The same, waiting if need be. None: it passes uncounted."""
 
     async def close(self) -> None:
@@ -92,19 +101,37 @@ class LocalLimiter:
         """How many keys are remembered."""
         return len(self._logs)
 
-    def take_now(self, key: bytes, limit: int, at_hand: AtHand) -> Quota:
+    def take_now(self, record: Counted, limit: int) -> Quota:
         """Count a call if it may pass. Never has to wait."""
         now = self._clock()
         if now >= self._looks_at:
             self._look_round(now)
-        log: _Log | None = at_hand.log
+        log: _Log | None = record.log
         if log is None or log.is_forgotten:
-            log = at_hand.log = self._find(key)
-        return log.take(limit, now)
+            log = record.log = self._find(record.key)
+        # What follows is the log's, and is done here, since each call would have to go there.
+        first, length, places = log.first, log.length, len(log)
+        passed = now - WINDOW
+        while length and log[first] <= passed:
+            first = first + 1 if first + 1 < places else 0
+            length -= 1
+        log.first = first
+        if length >= limit:
+            log.length = length
+            # After a limit was lowered more than one has to leave before one is let in.
+            leaves = log[(first + length - limit) % places]
+            return _quota((-1, -((passed - leaves) // SECOND)))
+        if length == places:
+            log.grow(limit)
+            first, places = 0, len(log)
+        log[(first + length) % places] = now
+        log.length = length + 1
+        earliest = log[first] if length else now
+        return _quota((limit - length - 1, -((passed - earliest) // SECOND)))
 
-    async def take(self, key: bytes, limit: int, at_hand: AtHand) -> Quota:
+    async def take(self, record: Counted, limit: int) -> Quota:
         """The same."""
-        return self.take_now(key, limit, at_hand)
+        return self.take_now(record, limit)
 
     async def close(self) -> None:
         """There is nothing to give up."""
@@ -136,45 +163,25 @@ class LocalLimiter:
 class _Log(array):  # type: ignore[type-arg]
     """The moments of a key's calls in the last window, in a ring that grows with their number.
 
-    One object, since there may be many of them. is_forgotten: whether the key has, or will get,
-    another one.
+    One object, since there may be many of them. first: the place of the earliest; length: how many.
+    is_forgotten: whether the key has, or will get, another one.
     """
 
-    __slots__ = ("_first", "_length", "is_forgotten")
+    __slots__ = ("first", "is_forgotten", "length")
 
     def __init__(self, *_: object) -> None:
         self.is_forgotten = False
-        self._first = 0
-        self._length = 0
-
-    def take(self, limit: int, now: int) -> Quota:
-        first, length = self._first, self._length
-        places = len(self)
-        passed = now - WINDOW
-        while length and self[first] <= passed:
-            first = first + 1 if first + 1 < places else 0
-            length -= 1
-        self._first = first
-        if length >= limit:
-            self._length = length
-            # After a limit was lowered more than one has to leave before one is let in.
-            leaves = self[(first + length - limit) % places]
-            return _quota((-1, -((passed - leaves) // SECOND)))
-        if length == places:
-            self._grow(limit)
-            first, places = 0, len(self)
-        self[(first + length) % places] = now
-        self._length = length + 1
-        return _quota((limit - length - 1, -((passed - self[first]) // SECOND)))
+        self.first = 0
+        self.length = 0
 
     def is_idle(self, now: int) -> bool:
         """Whether no call was let in within the last window."""
-        last = self[(self._first + self._length - 1) % len(self)]
-        return not self._length or last <= now - WINDOW
+        last = self[(self.first + self.length - 1) % len(self)]
+        return not self.length or last <= now - WINDOW
 
-    def _grow(self, limit: int) -> None:
-        """To twice the places, or as many as the limit needs."""
+    def grow(self, limit: int) -> None:
+        """To twice the places, or as many as the limit needs; the earliest comes first."""
         places = len(self)
-        self[:] = self[self._first :] + self[: self._first]
+        self[:] = self[self.first :] + self[: self.first]
         self.frombytes(bytes(8 * max(1, min(places, limit - places))))
-        self._first = 0
+        self.first = 0

@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from apikeys.catalogue import in_order
-from apikeys.verdict import KeyRecord, Versions
+from apikeys.edge.held import Held
+from apikeys.verdict import Versions
 from portal.lib.address import Network, unmapped_network
 
 LOOKUP = """
@@ -68,7 +69,7 @@ class Row:
     shared: Shared
     own: Own
 
-    def record(self) -> KeyRecord:
+    def record(self) -> Held:
         """What the verdict is made from."""
         return record_of(self.shared, self.own)
 
@@ -100,9 +101,9 @@ def _words(of_row: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(sys.intern, of_row))
 
 
-def record_of(shared: Shared, own: Own) -> KeyRecord:
+def record_of(shared: Shared, own: Own) -> Held:
     """Of scopes and sports those that the contract still holds, scopes in catalogue order."""
-    return KeyRecord(
+    return Held(
         key=own.key,
         tenant_id=shared.tenant_id,
         tenant_slug=shared.slug,

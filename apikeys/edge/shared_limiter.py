@@ -19,9 +19,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from apikeys.edge.limiter import SECOND, WINDOW, Quota
+from apikeys.edge.limiter import SECOND, WINDOW, Counted, Quota
 from apikeys.edge.limiter_account import ANSWER_BYTES, HOLD_SECONDS, Account, Asked
-from apikeys.verdict import AtHand
 from portal.lib.env import SettingError
 from portal.lib.redact import redacted
 
@@ -74,8 +73,9 @@ class SharedLimiter:
         """How many keys are remembered."""
         return len(self._accounts)
 
-    def take_now(self, key: bytes, limit: int, at_hand: AtHand) -> Quota | None:
+    def take_now(self, record: Counted, limit: int) -> Quota | None:
         """Count a call by what is claimed here, or refuse it by what is known. None: `take`."""
+        key = record.key
         account = self._accounts.get(key)
         if account is None or account.limit != limit:
             return None
@@ -86,10 +86,11 @@ class SharedLimiter:
                 self._woken.set()
         return quota
 
-    async def take(self, key: bytes, limit: int, at_hand: AtHand) -> Quota | None:
+    async def take(self, record: Counted, limit: int) -> Quota | None:
         """The same, waiting for Redis if need be. None while that is away: the call passes."""
-        if (quota := self.take_now(key, limit, at_hand)) is not None:
+        if (quota := self.take_now(record, limit)) is not None:
             return quota
+        key = record.key
         if self._clock() < self._away_until:
             self.failures += 1
             return None

@@ -7,9 +7,9 @@ from time import monotonic
 from apikeys.edge.database import LANES, Database, DatabaseAway
 from apikeys.edge.directory import MISSING, Directory, Missing
 from apikeys.edge.facts import Histogram
+from apikeys.edge.held import Held
 from apikeys.edge.rows import LOOKUP, Row, parse_row
 from apikeys.edge.strangers import Strangers
-from apikeys.verdict import KeyRecord
 from portal.lib.crypto import digest
 
 # A call that cannot be decided is answered within 250 ms; the rest is for a busy event loop.
@@ -34,11 +34,11 @@ class Store:
         self._waiting: deque[bytes] = deque()  # those of _reads that nobody has asked for yet
         self._readers: set[asyncio.Task[None]] = set()
 
-    def recall(self, secret: str) -> KeyRecord | Missing | None:
+    def recall(self, secret: str) -> Held | Missing | None:
         """The record, if what is remembered may be believed; else MISSING: `key_record` reads."""
         return self._directory.find(digest(secret)) if self._directory.is_fresh() else MISSING
 
-    async def key_record(self, secret: str) -> KeyRecord | None:
+    async def key_record(self, secret: str) -> Held | None:
         """The record, or None for a secret that we never made. Raises DatabaseAway, in time."""
         sha = digest(secret)
         if self._directory.is_fresh():
@@ -72,7 +72,7 @@ class Store:
         if self._readers:
             await asyncio.wait(self._readers, timeout=1)
 
-    def _find_stale(self, sha: bytes) -> KeyRecord | Missing | None:
+    def _find_stale(self, sha: bytes) -> Held | Missing | None:
         if self._grace_seconds and self._directory.is_fresh(self._grace_seconds):
             return self._directory.find(sha)
         return MISSING

@@ -1,25 +1,29 @@
 """How keys are used: counted in memory as calls are decided, written a few seconds later.
 
-A call that is let in costs an addition to its key's tally. A tally is of a minute, and goes on when
-it has been written. What a process holds is bounded, whatever is sent to it: secrets that are none
-of ours have no tally, and while Postgres is away there is room for so many and no more.
+A call that is let in costs an addition to its key's tally. One that came the short way
+(`apikeys.edge.again`) is put on a list, and added to its tally a tenth of a second later, with all
+the others. A tally is of a minute, and goes on when it has been written. What a process holds is
+bounded, whatever is sent to it: secrets that are none of ours have no tally, and while Postgres is
+away there is room for so many and no more.
 """
 
 import asyncio
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 
 from apikeys.edge.database import Database, DatabaseAway
-from apikeys.edge.usage_batches import WRITE, Batch, Minutes, Retired, Tally, batches, trim
+from apikeys.edge.held import Held
+from apikeys.edge.merging import Merging
+from apikeys.edge.usage_batches import Batch, Minutes, Retired, Tally, batches, trim
 from apikeys.refusals import Verdict
-from apikeys.verdict import Call, KeyRecord
+from apikeys.verdict import Call
 from portal.lib import clock
-from portal.lib.address import Address
 from portal.lib.redact import redacted
 
+ADD_SECONDS = 0.1  # between two times that calls on the list are added to their tallies
 FLUSH_SECONDS = 2.5  # with WRITE_SECONDS, and half a second for all else, at most five behind
 WRITE_SECONDS = 2
 CLOSE_SECONDS = 2
@@ -41,14 +45,18 @@ class Usage:
 
     def __init__(self, database: Database) -> None:
         """Nothing is written before `open` or `flush`."""
-        self.allowed = 0
         self.refused: Counter[str] = Counter()  # by code; calls with no key of ours among them
         self.lost = 0  # calls that are in these sums, and nowhere else
         self._database = database
+        self._merging = Merging(database)
         self._writer = uuid.uuid4()
         self._written = 0  # batches
-        self._batches: Iterator[Batch] = iter(())  # what was taken away to be written
+        self._batches: Iterator[Batch | None] = iter(())  # what was taken away to be written
         self._batch: Batch | None = None  # the one of them that is being written
+        self._allowed = 0
+        self._again: list[Held] = []  # calls that came the short way and are in no tally yet
+        # No method, since each call passes here. A call like the one before it was let in.
+        self.note_again: Callable[[Held], None] = self._again.append
         self._tallies: dict[bytes, Tally] = {}  # of the present minute, by key
         self._round = object()  # a new one whenever _tallies is another dictionary
         self._noted: list[Tally] = []  # those of them that wait to be written
@@ -57,36 +65,37 @@ class Usage:
         self._minutes: Minutes = {}  # those before it
         self._retired: Retired = {}
         self._held = 0  # tallies that wait in _minutes, _batches and _batch
-        self._flushing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._is_behind = False
 
     @property
-    def waiting(self) -> int:
-        """How many tallies are still to be written."""
-        return self._held + len(self._noted)
+    def allowed(self) -> int:
+        """How many calls were let in."""
+        return self._allowed + len(self._again)
 
-    def note(self, call: Call, record: KeyRecord | None, verdict: Verdict) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many tallies are still to be written, at most."""
+        return self._held + len(self._noted) + len(self._again)
+
+    def note(self, call: Call, record: Held | None, verdict: Verdict) -> None:
         """A call was decided. record: that of its key, where it is one of ours."""
+        self._add_up()  # what came earlier: of last uses the later one is to stay
         if record is None:
             self.refused[verdict.code] += 1
-        elif verdict.is_allowed:
-            self.note_allowed(record, call.address)
-        else:
-            now = clock.timestamp()
-            self.refused[verdict.code] += 1
-            self._tally(record, now).refuse(call, verdict, now, MOST_REASONS)
-            if record.is_secret_retired:
-                self._note_retired(record.secret_id, call, now)
-
-    def note_allowed(self, record: KeyRecord, address: Address | None) -> None:
-        """A call was let in."""
+            return
         now = clock.timestamp()
         tally = self._tally(record, now)
-        self.allowed += 1
-        tally.allowed += 1
-        tally.used_at, tally.address = now, address
+        if verdict.is_allowed:
+            self._allowed += 1
+            tally.let_in(now, call.address)
+            return
+        self.refused[verdict.code] += 1
+        tally.refuse(call, verdict, now, MOST_REASONS)
+        if record.is_secret_retired:
+            self._note_retired(record.secret_id, call, now)
 
-    def overrule(self, call: Call, record: KeyRecord, verdict: Verdict) -> None:
+    def overrule(self, call: Call, record: Held, verdict: Verdict) -> None:
         """A call that was noted as let in a moment ago was refused after all: it is that instead.
 
         Of the sums, which only grow, it is in both.
@@ -97,13 +106,15 @@ class Usage:
 
     def open(self) -> None:
         """Begin to write every few seconds."""
-        self._flushing = asyncio.create_task(self._flush_for_ever())
+        for work in (self._add_up_for_ever, self._flush_for_ever):
+            self._tasks.add(asyncio.create_task(work()))
 
     async def close(self) -> None:
         """Write what is still to be written, if that can be done in time."""
-        if self._flushing:
-            self._flushing.cancel()
-            await asyncio.wait({self._flushing})
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self.flush(CLOSE_SECONDS)
         if self.waiting:
             _log.error("The use of keys is lost: %d counts could not be written", self.waiting)
@@ -118,7 +129,7 @@ class Usage:
         has_taken = False
         while (left := min(WRITE_SECONDS, ends_at - monotonic())) > 0:
             if self._batch is None:
-                self._batch = next(self._batches, None)
+                self._batch = await self._next_batch()
             if self._batch is None:
                 if has_taken:
                     return
@@ -130,12 +141,20 @@ class Usage:
             else:
                 return
 
+    async def _next_batch(self) -> Batch | None:
+        """None if there is none. Of much that was counted it is made in parts; calls come first."""
+        for batch in self._batches:
+            if batch is not None:
+                return batch
+            await asyncio.sleep(0)
+        return None
+
     async def _write(self, batch: Batch, seconds: float) -> bool:
         """Whether it is written."""
         number = self._written + 1
         try:
             parameters = [self._writer, number, *batch.parameters]
-            await self._database.ask(WRITE, parameters, seconds=seconds)
+            await self._database.ask(batch.statement, parameters, seconds=seconds)
             if batch.refused_keys:
                 await self._database.ask(*trim(batch), seconds=seconds)
         except DatabaseAway as away:
@@ -147,13 +166,27 @@ class Usage:
         self._written = number
         return True
 
-    def _tally(self, record: KeyRecord, now: float) -> Tally:
+    async def _add_up_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(ADD_SECONDS)
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """The calls on the list, to their keys' tallies, as if they had come now."""
+        if self._again:
+            now = clock.timestamp()
+            for record in self._again:
+                self._tally(record, now).let_in(now, record.before.address)
+            self._allowed += len(self._again)
+            self._again.clear()
+
+    def _tally(self, record: Held, now: float) -> Tally:
         """That of the record's key for this minute. It will be written."""
         if not self._minute <= now < self._minute_ends:
             self._begin_minute(now)
-        tally: Tally | None = record.at_hand.tally
+        tally: Tally | None = record.tally
         if tally is None or tally.round is not self._round:
-            tally = record.at_hand.tally = self._tally_of(record.key)
+            tally = record.tally = self._tally_of(record.key)
         if not tally.is_noted:
             tally.is_noted = True
             self._noted.append(tally)
@@ -196,6 +229,7 @@ class Usage:
             self._retired[secret_id] = (now, call.address, known[2] + 1 if known else 1)
 
     def _take(self) -> None:
+        self._add_up()
         self._put_by()
         if len(self._tallies) > MOST_TALLIES // 2:
             self._begin_round()
@@ -204,5 +238,8 @@ class Usage:
 
     async def _flush_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+            flush_at = monotonic() + FLUSH_SECONDS
+            if self._batch is None:
+                await self._merging.run(flush_at)
+            await asyncio.sleep(flush_at - monotonic())
             await self.flush()

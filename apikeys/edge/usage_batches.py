@@ -3,17 +3,22 @@
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from apikeys.edge.usage_sql import AT_ONCE, KEEP, TRIM, WRITE
 from apikeys.refusals import Verdict
 from apikeys.verdict import Call
+from apikeys.waiting import SLICES, slice_of
 from portal.lib.address import Address
 from portal.lib.redact import redacted
 
 BATCH = 1_000  # tallies in a statement, so that none takes long, here (milliseconds) or there
+MOST_BY_ROW = 1_000  # of a minute and without refusals; more of them wait in rows of many
+MOST_SLICED = 40_000  # tallies, to which rows are made
+MOST_AT_ONCE = 4_000  # of those, so that no call waits for more than some milliseconds
 MOST_REFUSALS = 20  # reasons and addresses that are kept for a key
 METHOD_LENGTH, PATH_LENGTH, DETAIL_LENGTH = 16, 200, 400
 
@@ -65,6 +70,11 @@ class Tally:
         self.refused: Counter[str] | None = None
         self.refusals: dict[tuple[str, Address | None], Refusal] | None = None
 
+    def let_in(self, now: float, address: Address | None) -> None:
+        """Count a call that was."""
+        self.allowed += 1
+        self.used_at, self.address = now, address
+
     def refuse(self, call: Call, verdict: Verdict, now: float, most_reasons: int) -> None:
         """Count a refusal; note what it was about unless there are too many different ones."""
         if self.refused is None or self.refusals is None:
@@ -79,144 +89,130 @@ class Tally:
 
 Minutes = dict[int, list[Tally]]  # by the second that the minute begins with; each key once
 
-# In one statement and so in one snapshot: either all of a batch is written or nothing. Rows are
-# locked in the order of their keys, so that processes wait for each other and not in a circle. A
-# key or secret that is gone is left out.
-WRITE = """
-WITH mine AS (
-    INSERT INTO apikeys_usagewriter AS known (process, batch, written_at)
-    VALUES (%s, %s, now())
-    ON CONFLICT (process) DO UPDATE SET batch = excluded.batch, written_at = excluded.written_at
-    WHERE known.batch < excluded.batch
-    RETURNING batch
-), sent AS MATERIALIZED (
-    SELECT sent.* FROM mine, unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::inet[])
-    AS sent (key, allowed, used_at, address)
-), uses AS MATERIALIZED (
-    SELECT key, to_timestamp(used_at / 1000.0) AS at, address FROM sent WHERE used_at > 0
-), given AS MATERIALIZED (
-    SELECT sent.* FROM mine, (
-        VALUES (to_timestamp(%s::bigint), %s::jsonb, %s::jsonb, %s::jsonb)
-    ) AS sent (start, refused, refusals, retired)
-), calls AS MATERIALIZED (
-    SELECT key, 'allowed' AS outcome, allowed AS calls FROM sent WHERE allowed <> 0
-    UNION ALL
-    SELECT noted.* FROM given, jsonb_to_recordset(given.refused)
-    AS noted (key uuid, outcome text, calls bigint)
-), keys AS MATERIALIZED (
-    SELECT key.id FROM apikeys_apikey AS key WHERE key.id IN (SELECT sent.key FROM sent)
-    ORDER BY key.id FOR KEY SHARE
-), secrets AS MATERIALIZED (
-    SELECT secret.id, to_timestamp(noted.at) AS at, noted.address, noted.calls
-    FROM given, jsonb_to_recordset(given.retired)
-    AS noted (secret bigint, at float, address inet, calls bigint)
-    JOIN apikeys_apikeysecret AS secret ON secret.id = noted.secret
-    ORDER BY secret.id FOR KEY SHARE OF secret
-), counted AS (
-    INSERT INTO apikeys_keycalls AS known (key_id, period, start, outcome, calls)
-    SELECT keys.id, 'minute', given.start, noted.outcome, noted.calls
-    FROM calls AS noted JOIN keys ON keys.id = noted.key CROSS JOIN given
-    ORDER BY noted.key, noted.outcome
-    ON CONFLICT (key_id, period, start, outcome)
-    DO UPDATE SET calls = known.calls + excluded.calls
-), used AS (
-    INSERT INTO apikeys_keyuse AS known (key_id, last_used_at, last_address)
-    SELECT keys.id, noted.at, noted.address
-    FROM uses AS noted JOIN keys ON keys.id = noted.key ORDER BY noted.key
-    ON CONFLICT (key_id) DO UPDATE
-    SET last_used_at = excluded.last_used_at, last_address = excluded.last_address
-    WHERE known.last_used_at < excluded.last_used_at
-), refused AS (
-    INSERT INTO apikeys_keyrefusal AS known
-        (key_id, outcome, address, at, method, path, detail, calls)
-    SELECT keys.id, noted.outcome, noted.address,
-           to_timestamp(noted.at), noted.method, noted.path, noted.detail, noted.calls
-    FROM given, jsonb_to_recordset(given.refusals) AS noted (
-        key uuid, outcome text, address text, at float,
-        method text, path text, detail text, calls bigint
-    )
-    JOIN keys ON keys.id = noted.key ORDER BY noted.key, noted.outcome, noted.address
-    ON CONFLICT (key_id, outcome, address) DO UPDATE
-    SET at = greatest(known.at, excluded.at), method = excluded.method, path = excluded.path,
-        detail = excluded.detail, calls = known.calls + excluded.calls
-), retired AS (
-    INSERT INTO apikeys_secretuse AS known (secret_id, last_used_at, last_address, calls)
-    SELECT id, at, address, calls FROM secrets ORDER BY id
-    ON CONFLICT (secret_id) DO UPDATE
-    SET calls = known.calls + excluded.calls,
-        last_used_at = greatest(known.last_used_at, excluded.last_used_at),
-        last_address = CASE WHEN known.last_used_at < excluded.last_used_at
-            THEN excluded.last_address ELSE known.last_address END
-)
-SELECT batch FROM mine
-"""
-
-# A statement of its own: it has to see what the one above has written.
-_TRIM = """
-DELETE FROM apikeys_keyrefusal WHERE id IN (
-    SELECT id FROM (
-        SELECT id, row_number() OVER (PARTITION BY key_id ORDER BY at DESC, id DESC) AS place
-        FROM apikeys_keyrefusal WHERE key_id = ANY(%s)
-    ) AS kept WHERE place > %s
-)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one statement writes. parameters: what WRITE asks for after process and number."""
+    """What one statement writes. parameters: what it asks for after process and number."""
 
+    statement: str
     parameters: list[str | int]
     refused_keys: list[uuid.UUID]
     tallies: int
 
 
-def batches(minutes: Minutes, retired: Retired) -> Iterator[Batch]:
+def batches(minutes: Minutes, retired: Retired) -> Iterator[Batch | None]:
     """All that was counted, in batches that are made when they are asked for, each of one minute.
 
-    What is about retired secrets is in the first of them. A tally that is in a batch begins anew.
+    None is no batch: it asks that others may do something before the next one is made. What is
+    about retired secrets is in one of them. A tally that is in a batch begins anew.
     """
     for start, of_keys in minutes.items():
-        tallies = iter(of_keys)
+        left = (yield from _to_wait(start, of_keys)) if _are_many(of_keys) else of_keys
+        tallies = iter(left)
         while some := list(islice(tallies, BATCH)):
             batch = _batch(start, some, retired)
             retired = {}
             for tally in some:
                 tally.begin()
             yield batch
+    if retired:
+        yield _batch(0, [], retired)
 
 
 def trim(batch: Batch) -> tuple[str, list[object]]:
     """A statement, and its parameters, that leaves each of these keys its latest refusals."""
-    return _TRIM, [batch.refused_keys, MOST_REFUSALS]
+    return TRIM, [batch.refused_keys, MOST_REFUSALS]
+
+
+def _are_many(tallies: list[Tally]) -> bool:
+    plain = (tally for tally in tallies if not tally.refused)
+    return len(list(islice(plain, MOST_BY_ROW + 1))) > MOST_BY_ROW
+
+
+def _to_wait(start: int, tallies: list[Tally]) -> Generator[Batch | None, None, list[Tally]]:
+    """Those without refusals, by the slice. Gives those with, which are still to be written."""
+    left: list[Tally] = []
+    many = iter(tallies)
+    while some := list(islice(many, MOST_SLICED)):
+        slices = [_Columns() for _ in range(SLICES)]
+        for first in range(0, len(some), MOST_AT_ONCE):
+            left += _sliced(some[first : first + MOST_AT_ONCE], slices)
+            yield None
+        for first in range(0, SLICES, AT_ONCE):
+            batch = _kept(start, first, slices[first : first + AT_ONCE])
+            if batch.tallies:
+                yield batch
+    return left
+
+
+class _Columns:
+    """Of tallies: keys, calls let in, the last of them (milliseconds since 1970) and from where."""
+
+    __slots__ = ("addresses", "allowed", "keys", "used_at")
+
+    def __init__(self, tallies: Collection[Tally] = ()) -> None:
+        self.keys = [tally.key for tally in tallies]
+        self.allowed = [tally.allowed for tally in tallies]
+        self.used_at = [int(tally.used_at * 1000) for tally in tallies]
+        self.addresses = [tally.address for tally in tallies]
+
+    @property
+    def texts(self) -> list[str]:
+        """Postgres's form of arrays."""
+        return [
+            f"{{{b''.join(self.keys).hex(',', 16)}}}",
+            f"{{{str(self.allowed)[1:-1]}}}",
+            f"{{{str(self.used_at)[1:-1]}}}",
+            f"{{{','.join(_written(self.addresses))}}}",
+        ]
+
+
+def _sliced(tallies: list[Tally], slices: list[_Columns]) -> list[Tally]:
+    """Put into their slices; gives those with refusals, which are not.
+
+    All in one pass: most of its price is memory that the processor has not seen lately.
+    """
+    left = []
+    for tally in tallies:
+        if tally.refused:
+            left.append(tally)
+            continue
+        of_slice = slices[slice_of(tally.key)]
+        of_slice.keys.append(tally.key)
+        of_slice.allowed.append(tally.allowed)
+        of_slice.used_at.append(int(tally.used_at * 1000))
+        of_slice.addresses.append(tally.address)
+        tally.begin()
+    return left
+
+
+def _kept(start: int, first: int, slices: list[_Columns]) -> Batch:
+    """Rows of these slices."""
+    parameters: list[str | int] = [start]
+    for place, of_slice in enumerate(slices, first):
+        parameters += [place, *of_slice.texts]
+    return Batch(KEEP, parameters, [], sum(len(of_slice.keys) for of_slice in slices))
 
 
 def _batch(start: int, tallies: list[Tally], retired: Retired) -> Batch:
-    # With every key in use this is done every few seconds: a pass for each column, and no more.
     refused = [tally for tally in tallies if tally.refused]
     parameters: list[str | int] = [
-        _array([tally.key.hex() for tally in tallies]),
-        _array([str(tally.allowed) for tally in tallies]),
-        _array([str(int(tally.used_at * 1000)) for tally in tallies]),
-        _array(_addresses(tallies)),
+        *_Columns(tallies).texts,
         start,
         json.dumps([each for tally in refused for each in _refused(tally)]),
         json.dumps([each for tally in refused for each in _refusals(tally)]),
         json.dumps([_retired(secret_id, seen) for secret_id, seen in retired.items()]),
     ]
-    return Batch(parameters, [uuid.UUID(bytes=tally.key) for tally in refused], len(tallies))
+    refused_keys = [uuid.UUID(bytes=tally.key) for tally in refused]
+    return Batch(WRITE, parameters, refused_keys, len(tallies))
 
 
-def _array(words: list[str]) -> str:
-    """Postgres's form of an array. The words are numbers, ids, addresses: nothing to escape."""
-    return f"{{{','.join(words)}}}"
-
-
-def _addresses(tallies: list[Tally]) -> list[str]:
+def _written(addresses: list[Address | None]) -> list[str]:
     """Most of them are one object, that of a proxy or a busy caller: it is written out once."""
-    found = {id(tally.address): tally.address for tally in tallies}
+    numbers = list(map(id, addresses))
+    found = dict(zip(numbers, addresses, strict=True))
     texts = {number: _text(address) or "NULL" for number, address in found.items()}
-    return [texts[id(tally.address)] for tally in tallies]
+    return [texts[number] for number in numbers]
 
 
 def _refused(tally: Tally) -> Iterator[dict[str, Any]]:

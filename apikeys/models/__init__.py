@@ -2,7 +2,7 @@
 
 from apikeys.models.amqp import PROVISIONING, AmqpAccess, AmqpRequest, AmqpState, AmqpStep, Step
 from apikeys.models.contracts import Contract
-from apikeys.models.keys import ApiKey, ApiKeySecret, KeyUse
+from apikeys.models.keys import ApiKey, ApiKeySecret, KeyUse, LastUse
 from apikeys.models.propagation import (
     Acknowledgement,
     Announcement,
@@ -19,6 +19,7 @@ from apikeys.models.usage import (
     SecretUse,
     Threshold,
     UsageWriter,
+    WaitingUse,
 )
 
 __all__ = [
@@ -39,10 +40,12 @@ __all__ = [
     "KeyNotice",
     "KeyRefusal",
     "KeyUse",
+    "LastUse",
     "Period",
     "PropagationRun",
     "SecretUse",
     "Step",
     "Threshold",
     "UsageWriter",
+    "WaitingUse",
 ]

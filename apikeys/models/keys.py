@@ -1,7 +1,9 @@
 """API keys, which last, and their secrets, which a rotation replaces."""
 
+import datetime as dt
 import ipaddress
 import uuid
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -11,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Tenant
 from apikeys.models.contracts import Contract
 from apikeys.models.fields import CidrField
+from apikeys.models.waiting import WaitingLastUse
 from portal.lib import clock
 from portal.lib.address import Network, network_text
 
@@ -35,7 +38,15 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             shown_first=models.Subquery(newest.values("first_4")[:1]),
             shown_last=models.Subquery(newest.values("last_4")[:1]),
             secret_created_at=models.Subquery(newest.values("created_at")[:1]),
+            waiting_use=WaitingLastUse("pk"),
         )
+
+
+class LastUse(NamedTuple):
+    """When and from where a key was last let in. address: None if it could not be read."""
+
+    at: dt.datetime
+    address: str | None
 
 
 class ApiKey(models.Model):
@@ -77,6 +88,18 @@ class ApiKey(models.Model):
     def granted_scopes(self, contract: Contract) -> list[str]:
         """Those of the key that the contract still holds: what a call is let in for."""
         return [scope for scope in self.scopes if scope in contract.scopes]
+
+    @property
+    def last_use(self) -> LastUse | None:
+        """Of a key `for_display`: the later of what is its own row and what waits to be merged."""
+        own: KeyUse | None = getattr(self, "use", None)
+        uses = [LastUse(own.last_used_at, own.last_address)] if own else []
+        waiting: Any = self.waiting_use  # type: ignore[attr-defined]
+        if waiting:
+            milliseconds, address = waiting
+            at = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+            uses.append(LastUse(at, address))
+        return max(uses, key=lambda use: use.at, default=None)
 
     @property
     def networks(self) -> list[Network]:

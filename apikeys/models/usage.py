@@ -3,6 +3,7 @@
 The machine door writes all of it, a few seconds behind (`apikeys.edge.usage`); pages only read.
 """
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -46,6 +47,29 @@ class KeyCalls(models.Model):
 
     def __str__(self) -> str:
         return f"{self.calls} {self.outcome} in the {self.period} from {self.start}"
+
+
+class WaitingUse(models.Model):
+    """What a process counted of many keys in the minute from `start`: not in `KeyCalls` yet.
+
+    Written instead of those when many keys are in use, and merged into them a minute later
+    (`apikeys.edge.merging`). slice: of keys, by their last byte. Of the arrays, what is at the same
+    place belongs together: a key, its calls that were let in, the last of them (milliseconds since
+    1970, 0 for none) and from where. A key may be gone.
+    """
+
+    slice = models.SmallIntegerField()
+    start = models.DateTimeField()
+    keys = ArrayField(models.UUIDField())
+    calls = ArrayField(models.BigIntegerField())
+    used_at = ArrayField(models.BigIntegerField())
+    addresses = ArrayField(models.GenericIPAddressField(null=True))
+
+    class Meta:
+        indexes = [models.Index(fields=["slice", "start"], name="waiting_use_by_slice")]
+
+    def __str__(self) -> str:
+        return f"{len(self.keys)} keys of slice {self.slice} in the minute from {self.start}"
 
 
 class CountedHour(models.Model):

@@ -18,7 +18,7 @@ from accounts.origin import Origin
 from apikeys import services
 from apikeys.forms import ConfirmForm, EditKeyForm, NewKeyForm
 from apikeys.listing import listing_of
-from apikeys.models import ApiKey, Contract, KeyUse
+from apikeys.models import ApiKey, Contract, LastUse
 from apikeys.networks import covers
 from apikeys.propagation import await_effect, effect_of
 from apikeys.services import KEY_ROLES, FormAlreadySent, IssuedKey, OutOfDate, TooManyKeys
@@ -105,7 +105,7 @@ def key_edit(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
             )
         except OutOfDate as late:
             return _conflict(request, "out_of_date", key, late.event)
-        for warning in _allowlist_warnings(request, edited, _use(key)):
+        for warning in _allowlist_warnings(request, edited, key.last_use):
             messages.warning(request, warning)
         return _done(request, _("Saved."), edited, "apikeys:key_detail", key_id)
     context = {"form": form, "key": key, "your_address": Origin.of(request).address}
@@ -204,7 +204,7 @@ def _secret_page(
             for sport in issued.key.sports
             if f"{sport}:matches:list" in issued.key.scopes
         ][:1],
-        "warnings": _allowlist_warnings(request, issued.key, _use(rotated)),
+        "warnings": _allowlist_warnings(request, issued.key, rotated.last_use if rotated else None),
     }
     return render(request, "apikeys/key_secret.html", context)
 
@@ -213,12 +213,7 @@ def _curl(secret: str, path: str) -> str:
     return f'curl -H "X-API-Key: {secret}" {settings.FEED_BASE_URL}{path}'
 
 
-def _use(key: ApiKey | None) -> KeyUse | None:
-    """The last use of a key that came with it."""
-    return getattr(key, "use", None)
-
-
-def _allowlist_warnings(request: PortalRequest, key: ApiKey, use: KeyUse | None) -> list[str]:
+def _allowlist_warnings(request: PortalRequest, key: ApiKey, use: LastUse | None) -> list[str]:
     """Sentences for addresses that would be shut out and perhaps should not be."""
     warnings = []
     here = Origin.of(request).address
@@ -226,7 +221,7 @@ def _allowlist_warnings(request: PortalRequest, key: ApiKey, use: KeyUse | None)
         warnings.append(
             _("Your own address, %(address)s, is not on the allowlist.") % {"address": here}
         )
-    last = use.last_address if use else None
+    last = use.address if use else None
     if last not in {None, here} and not covers(key.networks, last):
         warnings.append(
             _("%(address)s, from where the key was last used, is not on the allowlist.")

@@ -1,0 +1,33 @@
+"""A record as a process holds it, with a place for what others there keep about its key."""
+
+from typing import Any
+
+from apikeys.verdict import KeyRecord
+
+
+class Held(KeyRecord):
+    """A record, and what is kept about its key elsewhere, so that no call has to look for it.
+
+    Each part is for the one who put it here, who knows by itself whether it is still the right
+    one. moment: of the directory's last check. before: the last call that was let in, and its
+    answer (apikeys.edge.again). log: the limiter's. tally: of the key's use.
+
+    Not in an object of its own, since with many keys in use each object costs a call dearly:
+    docs/decisions/0007-directory.md.
+    """
+
+    __slots__ = ("before", "log", "moment", "tally")
+
+    # What KeyRecord declares is not to be written; these are, by whoever they are for.
+    __setattr__ = object.__setattr__
+
+    moment: int
+    before: Any
+    log: Any
+    tally: Any
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """As a KeyRecord; nothing is kept at first."""
+        super().__init__(*given, **named)
+        self.moment = -1
+        self.before = self.log = self.tally = None
