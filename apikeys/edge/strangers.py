@@ -2,15 +2,17 @@
 
 A secret that is not known costs a read, many times the price of a call that is let in; and a client
 that sends one after the other is as fast as the answers come. So of the refusals only so many go
-out at once, and the rest a little later. No verdict depends on it, and no call of a live key.
+out at once, and the rest a little later: each after another pause, since those who leave together
+come back together. No verdict depends on it, and no call of a live key.
 """
 
 import asyncio
+import random
 from time import monotonic
 
 WINDOW_SECONDS = 0.1
-AT_ONCE = 50  # in a window: 500 a second, far more than mistyped keys ever are
-PAUSE_SECONDS = 0.1
+AT_ONCE = 10  # in a window: 100 a second, far more than mistyped keys ever are
+PAUSE_SECONDS = 0.2  # in the middle
 
 
 class Strangers:
@@ -27,4 +29,4 @@ class Strangers:
             self._ends_at, self._seen = now + WINDOW_SECONDS, 0
         self._seen += 1
         if self._seen > AT_ONCE:
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
