@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from apikeys.edge import limiter_account, shared_limiter
-from apikeys.edge.limiter import SECOND, Quota
+from apikeys.edge.limiter import SECOND, Quota, quota
 from apikeys.edge.shared_limiter import SharedLimiter
 from portal.lib.env import SettingError
 from tests.door import run
@@ -182,14 +182,14 @@ def test_who_is_refused_is_let_in_after_the_seconds_that_were_said(
         async with processes(redis_server, 2) as (one, other):
             full = [await take(one, 5) for _ in range(5)]
             refused = await take(other, 5)
-            assert refused.quota == (-1, WINDOW)
+            assert refused.quota == quota(-1, WINDOW)
             await asyncio.sleep(0.5)
             refused = await take(other, 5)
             await asyncio.sleep(full[0].answered_at + WINDOW - time.monotonic())
             return [refused, await take(other, 5)]
 
     refused, later = run(work)
-    assert refused.quota == (-1, WINDOW)
+    assert refused.quota == quota(-1, WINDOW)
     assert later.is_in
 
 

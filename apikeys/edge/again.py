@@ -8,13 +8,12 @@ Whatever is unusual goes the long way, and so does the first call of a key after
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
 from apikeys.edge.answers import Headers, identity, lasting_headers
 from apikeys.edge.calls import Scope
 from apikeys.edge.directory import Directory
 from apikeys.edge.held import Held
-from apikeys.edge.limiter import Limiter, limit_of, quota_left, quota_policy
+from apikeys.edge.limiter import Limiter, limit_of, quota_policy
 from apikeys.edge.usage import Usage
 from portal.lib.address import Address
 from portal.lib.crypto import digest_of_bytes
@@ -22,24 +21,21 @@ from portal.lib.crypto import digest_of_bytes
 LONGEST = 256  # bytes of a header's value that is worth remembering
 MOST_HELD = 10_000  # different ones; the keys of a tenant mostly share one
 
-T = TypeVar("T")
 Parts = tuple[int, Headers, bytes]  # of an answer: status, headers, body
+# Of a call: path, method, peer, Accept, X-Forwarded-For.
+Asked = tuple[bytes, str, str | None, bytes | None, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class LetIn:
     """A call that was let in, as it came in but for its key, and its answer.
 
-    The reading of a call (`apikeys.edge.calls`) looks at nothing else. address: what it read.
+    asked: all that the reading of a call (`apikeys.edge.calls`) looks at. address: what it read.
     limit: of the key's calls. headers: those of the answer that stay the same as long as the key's
     record does.
     """
 
-    path: bytes
-    method: str
-    peer: str | None
-    accept: bytes | None
-    forwarded_for: bytes | None
+    asked: Asked
     address: Address | None
     limit: int
     headers: Headers
@@ -79,20 +75,15 @@ class Again:
             return None
         before: LetIn | None = record.before
         client = scope.get("client")
-        if (
-            before is None
-            or before.path != scope["raw_path"]
-            or before.method != scope["method"]
-            or before.accept != accept
-            or before.forwarded_for != forwarded_for
-            or before.peer != (client[0] if client else None)
-        ):
+        peer = client[0] if client else None
+        asked = (scope["raw_path"], scope["method"], peer, accept, forwarded_for)
+        if before is None or before.asked != asked:
             return None
         quota = self._take_now(record, before.limit)
-        if quota is None or quota[0] < 0:
+        if quota is None or quota.left < 0:
             return None
         self._note(record)
-        return 200, [*before.headers, identity(), quota_left(quota)], before.body
+        return 200, [*before.headers, identity(), quota.header], before.body
 
 
 def remember(
@@ -109,42 +100,30 @@ def remember(
                 return
             found[name] = value
     client = scope.get("client")
-    accept, forwarded_for = found.get(b"accept"), found.get(b"x-forwarded-for")
-    record.before = _let_in(
-        _one(scope["raw_path"]),
-        _one(scope["method"]),
-        _one(client[0]) if client else None,
-        _one(accept),
-        _one(forwarded_for),
-        address,
-        limit_of(record),
-        content_type,
-        body,
+    asked = (
+        scope["raw_path"],
+        scope["method"],
+        client[0] if client else None,
+        found.get(b"accept"),
+        found.get(b"x-forwarded-for"),
     )
+    record.before = _let_in(_one(asked), address, limit_of(record), content_type, body)
 
 
 # There are many keys, and the less memory there is to go to, the quicker: so what is equal is one.
 
 
 @lru_cache(maxsize=MOST_HELD)
-def _one(value: T) -> T:
-    return value
+def _one(asked: Asked) -> Asked:
+    return asked
 
 
 @lru_cache(maxsize=MOST_HELD)
 def _let_in(
-    path: bytes,
-    method: str,
-    peer: str | None,
-    accept: bytes | None,
-    forwarded_for: bytes | None,
-    address: Address | None,
-    limit: int,
-    content_type: bytes,
-    body: bytes,
+    asked: Asked, address: Address | None, limit: int, content_type: bytes, body: bytes
 ) -> LetIn:
     headers = _headers(len(body), content_type, limit)
-    return LetIn(path, method, peer, accept, forwarded_for, address, limit, headers, body)
+    return LetIn(asked, address, limit, headers, body)
 
 
 @lru_cache(maxsize=MOST_HELD)

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
+from struct import Struct
 from typing import NamedTuple
 
 from apikeys.edge.formats import Format, Value, render
@@ -17,8 +19,9 @@ _ALWAYS = (
 )
 
 IDS_DRAWN = 256  # at once: one question to the system for all of them
-_ids: list[bytes] = []
-os.register_at_fork(after_in_child=_ids.clear)
+_ID = Struct("32s")
+_identities: list[Header] = []
+os.register_at_fork(after_in_child=_identities.clear)
 
 
 class Answer(NamedTuple):
@@ -79,10 +82,11 @@ def identity() -> Header:
     """The header with a new one."""
     while True:
         try:
-            return b"x-request-id", _ids.pop()
+            return _identities.pop()
         except IndexError:
             drawn = os.urandom(16 * IDS_DRAWN).hex().encode("ascii")
-            _ids.extend(drawn[start : start + 32] for start in range(0, len(drawn), 32))
+            ids = chain.from_iterable(_ID.iter_unpack(drawn))
+            _identities.extend(zip(repeat(b"x-request-id"), ids))
 
 
 def _answer(

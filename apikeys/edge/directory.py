@@ -50,7 +50,7 @@ class Directory:
         self._unknown: dict[bytes, tuple[int, float]] = {}  # moment of the read, until when
         self._ready: dict[bytes, Held] = {}
         self._ready_order: deque[bytes] = deque()
-        self._proved_at = float("-inf")
+        self._proved_at = self._believed_until = float("-inf")
         self._moment = 0
         self._epoch = 0  # the first moment whose reads are believed
         self._unknown_since = 0  # the same, of reads that found nothing
@@ -99,7 +99,7 @@ class Directory:
         ready = self._ready.get(sha)
         if ready is None or ready.moment != self._moment:
             return None
-        return ready if monotonic() - self._proved_at <= BELIEVED_SECONDS else None
+        return ready if monotonic() <= self._believed_until else None
 
     def believes(self, row: Row | None, begun: int) -> bool:
         """Whether a read that began in that moment has not been overruled since."""
@@ -175,6 +175,7 @@ class Directory:
     def prove(self, at: float) -> None:
         """All that was announced before this time, on time.monotonic's clock, was heard."""
         self._proved_at = max(self._proved_at, at)
+        self._believed_until = self._proved_at + BELIEVED_SECONDS
 
     def tidy(self) -> None:
         """Move the hand on, past what may be believed; what may not is let go.

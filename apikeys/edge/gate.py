@@ -16,7 +16,7 @@ from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.facts import Facts, facts_of
 from apikeys.edge.held import Held
 from apikeys.edge.latency import Latency
-from apikeys.edge.limiter import Limiter, LocalLimiter, Quota, limit_of, quota_left, quota_policy
+from apikeys.edge.limiter import Limiter, LocalLimiter, Quota, limit_of, quota_policy
 from apikeys.edge.listener import Listener
 from apikeys.edge.markets import Markets
 from apikeys.edge.places import Places
@@ -237,7 +237,7 @@ class Gate:
         """Steps 8 and 9. quota: None where nobody could be asked, which refuses nobody."""
         if quota is None:
             return self._tell(call, refuse_counted(call) or ALLOWED, record)
-        headers = (quota_policy(limit), quota_left(quota))
+        headers = (quota_policy(limit), quota.header)
         if quota.left < 0:
             return self._tell(call, rate_limited(limit, quota.seconds), record, headers)
         return self._tell(call, refuse_counted(call) or ALLOWED, record, headers)

@@ -8,9 +8,10 @@ docs/decisions/0008-limit.md says why it is no token bucket.
 from array import array
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic_ns
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from apikeys.verdict import KeyRecord
 
@@ -20,25 +21,31 @@ WINDOW = WINDOW_SECONDS * SECOND
 # Who is idle is looked for a little at a time, so that a round takes as long as a window.
 LOOKS_EVERY = SECOND // 10
 MOST_LOOKED_AT = 2_000  # keys at once; takes two milliseconds at most
-_EMPTY = bytes(8 * 8)  # room for eight calls at first
+MOST_PASSED = 16  # calls that a log may still hold, though they have left the window
 # A key without a contract is granted nothing, but may ask whoami why: so many times a minute.
 LIMIT_WITHOUT_CONTRACT = 60
 
 Header = tuple[bytes, bytes]
 
 
-class Quota(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Quota:
     """What became of a call: left is how many more would be let in now, -1 if this one was not.
 
     seconds: until there will be more, rounded up; for a refused call, until one is let in again.
+    header: that says so.
     """
 
     left: int
     seconds: int
+    header: Header
 
 
-# A named tuple's own way goes through Python code, and one is made for each call.
-_quota: Callable[[tuple[int, int]], Quota] = partial(tuple.__new__, Quota)
+@lru_cache(maxsize=10_000)
+def quota(left: int, seconds: int) -> Quota:
+    """One for all calls of which it is true, since each call needs one."""
+    header = b"ratelimit", b'"default";r=%d;t=%d' % (max(left, 0), seconds)
+    return Quota(left, seconds, header)
 
 
 class Counted(Protocol):
@@ -60,13 +67,6 @@ def limit_of(record: KeyRecord) -> int:
 def quota_policy(limit: int) -> Header:
     """The header that is the same for all calls under a limit."""
     return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, WINDOW_SECONDS)
-
-
-@lru_cache(maxsize=10_000)
-def quota_left(quota: Quota) -> Header:
-    """The header that says how many calls are left, and for how many seconds that holds."""
-    left, seconds = quota
-    return b"ratelimit", b'"default";r=%d;t=%d' % (max(left, 0), seconds)
 
 
 class Limiter(Protocol):
@@ -106,28 +106,28 @@ class LocalLimiter:
         now = self._clock()
         if now >= self._looks_at:
             self._look_round(now)
-        log: _Log | None = record.log
-        if log is None or log.is_forgotten:
-            log = record.log = self._find(record.key)
-        # What follows is the log's, and is done here, since each call would have to go there.
-        first, length, places = log.first, log.length, len(log)
+        log: _Log = record.log or self._find(record)
+        log.append(now)
         passed = now - WINDOW
-        while length and log[first] <= passed:
-            first = first + 1 if first + 1 < places else 0
-            length -= 1
-        log.first = first
-        if length >= limit:
-            log.length = length
+        first = log.first
+        # What follows is the log's, and is done here, since each call would have to go there.
+        if log[first] <= passed:
+            if log.is_forgotten:
+                record.log = None
+                return self.take_now(record, limit)
+            first += 1
+            while log[first] <= passed:  # it ends at this call
+                first += 1
+            if first >= MOST_PASSED:
+                del log[:first]
+                first = 0
+            log.first = first
+        left = limit + first - len(log)
+        if left < 0:
+            log.pop()
             # After a limit was lowered more than one has to leave before one is let in.
-            leaves = log[(first + length - limit) % places]
-            return _quota((-1, -((passed - leaves) // SECOND)))
-        if length == places:
-            log.grow(limit)
-            first, places = 0, len(log)
-        log[(first + length) % places] = now
-        log.length = length + 1
-        earliest = log[first] if length else now
-        return _quota((limit - length - 1, -((passed - earliest) // SECOND)))
+            return quota(-1, -((passed - log[first - left - 1]) // SECOND))
+        return quota(left, -((passed - log[first]) // SECOND))
 
     async def take(self, record: Counted, limit: int) -> Quota:
         """The same."""
@@ -136,12 +136,13 @@ class LocalLimiter:
     async def close(self) -> None:
         """There is nothing to give up."""
 
-    def _find(self, key: bytes) -> "_Log":
+    def _find(self, record: Counted) -> "_Log":
         """The key's log, until it is forgotten."""
-        log = self._logs.get(key)
+        log = self._logs.get(record.key)
         if log is None:
-            log = self._logs[key] = _Log("q", _EMPTY)
-            self._circle.append(key)
+            log = self._logs[record.key] = _Log("q")
+            self._circle.append(record.key)
+        record.log = log
         return log
 
     def _look_round(self, now: int) -> None:
@@ -161,27 +162,19 @@ class LocalLimiter:
 
 
 class _Log(array):  # type: ignore[type-arg]
-    """The moments of a key's calls in the last window, in a ring that grows with their number.
+    """The moments of a key's calls in the last window, after a few that have passed.
 
-    One object, since there may be many of them. first: the place of the earliest; length: how many.
+    One object, since there may be many of them. first: the place of the earliest that counts.
     is_forgotten: whether the key has, or will get, another one.
     """
 
-    __slots__ = ("first", "is_forgotten", "length")
+    __slots__ = ("first", "is_forgotten")
 
     def __init__(self, *_: object) -> None:
         self.is_forgotten = False
         self.first = 0
-        self.length = 0
 
     def is_idle(self, now: int) -> bool:
         """Whether no call was let in within the last window."""
-        last = self[(self.first + self.length - 1) % len(self)]
-        return not self.length or last <= now - WINDOW
-
-    def grow(self, limit: int) -> None:
-        """To twice the places, or as many as the limit needs; the earliest comes first."""
-        places = len(self)
-        self[:] = self[self.first :] + self[: self.first]
-        self.frombytes(bytes(8 * max(1, min(places, limit - places))))
-        self.first = 0
+        last: int = self[-1]
+        return last <= now - WINDOW

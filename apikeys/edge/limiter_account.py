@@ -4,7 +4,7 @@ import asyncio
 import struct
 from dataclasses import dataclass, field
 
-from apikeys.edge.limiter import SECOND, Quota
+from apikeys.edge.limiter import SECOND, Quota, quota
 
 HOLD_SECONDS = 45  # that a claim may be used after it was made or told of
 CLAIMED_SHARE = (
@@ -71,9 +71,9 @@ class Account:
         if self.stock and now < self.good_until:
             self.stock -= 1
             self.uses.append(now)
-            return Quota(self.left + self.stock, _seconds(self.more_at - now))
+            return quota(self.left + self.stock, _seconds(self.more_at - now))
         if now < self.refused_until:
-            return Quota(-1, _seconds(self.refused_until - now))
+            return quota(-1, _seconds(self.refused_until - now))
         return None
 
     def set_limit(self, limit: int) -> None:
@@ -112,7 +112,7 @@ class Account:
         for place, call in enumerate(asked.waiting):
             if not call.done():
                 left = self.left + self.stock + let_in - place - 1
-                call.set_result(Quota(left if place < let_in else -1, seconds))
+                call.set_result(quota(left if place < let_in else -1, seconds))
 
 
 def _seconds(nanoseconds: int) -> int:
