@@ -1,13 +1,14 @@
 """What a process remembers of keys: when it is believed, and that it stays small."""
 
 import uuid
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import pytest
 
 from apikeys.edge import directory as directories
 from apikeys.edge.directory import MISSING, Directory
+from apikeys.edge.held import Held
 from apikeys.edge.rows import Own, Row, Shared
 from apikeys.verdict import KeyRecord
 from portal.lib.crypto import digest
@@ -43,10 +44,12 @@ def test_what_was_learnt_is_found_whole() -> None:
     directory = Directory(100)
     row = make_row(is_secret_retired=True, networks="192.0.2.0/24,2001:db8::/32")
     sha = learnt(directory, 1, row)
-    assert directory.find(sha) == row.record()
-    assert directory.find(sha) is directory.find(sha)
+    found = directory.find(sha)
+    assert isinstance(found, Held) and astuple(found) == astuple(row.record())
+    assert directory.find(sha) is found
     revoked = make_row(2, is_key_revoked=True, key_version=7, secret_version=8)
-    assert directory.find(learnt(directory, 2, revoked)) == revoked.record()
+    found = directory.find(learnt(directory, 2, revoked))
+    assert isinstance(found, Held) and astuple(found) == astuple(revoked.record())
 
 
 def test_what_nobody_asked_for_must_be_read() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -306,17 +307,24 @@ def test_what_could_not_be_written_is_kept_and_written_later(
     assert caplog.text.count("is not written") == 1
 
 
+@pytest.mark.parametrize("is_short", [False, True])
 def test_what_cannot_be_written_is_bounded_and_the_rest_is_told(
-    acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+    acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch, is_short: bool
 ) -> None:
     """Keys that are counted already go on being counted."""
     monkeypatch.setattr(usage, "MOST_TALLIES", 2)
     keys = [make_key(acme)[0] for _ in range(3)]
     records = [record(key) for key in keys]
+    for of_key in records:
+        of_key.before = SimpleNamespace(address=OFFICE)
 
     async def work(counts: Usage) -> None:
         for of_key in [*records, *records]:
-            counts.note(call_from(), of_key, ALLOWED)
+            if is_short:
+                counts.note_again(of_key)
+                counts.note(call_from(), None, KEY_INVALID)
+            else:
+                counts.note(call_from(), of_key, ALLOWED)
         assert (counts.waiting, counts.allowed, counts.lost) == (2, 6, 2)
 
     counting(work)

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -172,6 +173,47 @@ def test_what_is_sent_twice_is_counted_and_merged_once(
     clock.move(OVER)
     merge()
     assert calls_of(key) == shown(key) == {"allowed": 3}
+
+
+@pytest.mark.parametrize("most_by_row", [0, 1_000])
+@pytest.mark.parametrize("is_refused_once", [True, False])
+def test_calls_of_the_short_way_and_of_the_long_are_one_sum(
+    acme: Tenant,
+    make_key: MakeKey,
+    monkeypatch: pytest.MonkeyPatch,
+    most_by_row: int,
+    is_refused_once: bool,
+) -> None:
+    """Also where the key was changed in between, so that another record stands for it."""
+    monkeypatch.setattr(usage_batches, "MOST_BY_ROW", most_by_row)
+    (key, _), (other, _) = make_key(acme), make_key(acme)
+    before, after, beside = record(key), record(key), record(other)
+    for of_key in (before, after, beside):
+        of_key.before = SimpleNamespace(address=HOME)
+    clock.move(dt.timedelta(seconds=10 - clock.timestamp() % 60))
+
+    async def work(counts: Usage) -> None:
+        for of_key, times in ((before, 2), (after, 3)):
+            counts.note(call_from(OFFICE), of_key, ALLOWED)
+            for _ in range(times):
+                counts.note_again(of_key)
+                counts.note_again(beside)
+            clock.move(dt.timedelta(seconds=1))
+        if is_refused_once:
+            counts.note(call_from(), after, NOT_FOUND)
+        assert counts.allowed == 12
+        await counts.flush()
+        assert (counts.waiting, counts.lost) == (0, 0)
+
+    counting(work)
+    expected = {"allowed": 7} | ({"not_found": 1} if is_refused_once else {})
+    assert (shown(key), shown(other)) == (expected, {"allowed": 5})
+    clock.move(OVER)
+    merge()
+    assert (calls_of(key), calls_of(other)) == (expected, {"allowed": 5})
+    for each in (key, other):
+        used = use_of(each)
+        assert used and used[1] == str(HOME)
 
 
 def test_only_minutes_of_many_keys_wait(

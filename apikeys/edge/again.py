@@ -123,7 +123,7 @@ def _let_in(
     asked: Asked, address: Address | None, limit: int, content_type: bytes, body: bytes
 ) -> LetIn:
     headers = _headers(len(body), content_type, limit)
-    return LetIn(asked, address, limit, headers, body)
+    return LetIn(asked, address, limit, headers, b"" if asked[1] == "HEAD" else body)
 
 
 @lru_cache(maxsize=MOST_HELD)

@@ -46,6 +46,7 @@ class Door:
         """gate: the process's own, if it has one already; else one is made with the settings."""
         self._gate = gate or Gate(settings)
         self._latency = self._gate.latency
+        self._is_due = self._latency.is_due
 
     @property
     def gate(self) -> Gate:
@@ -55,15 +56,14 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
         if scope["type"] == "http":
-            began_at = monotonic() if self._latency.is_due() else 0.0
+            began_at = monotonic() if self._is_due() else 0.0
             try:
                 answer = self._gate.answer_again(scope)
             except Exception:  # the long way is there for everything
                 _log.exception("The machine door failed on the short way")
                 answer = None
-            status, headers, body = answer or await self._answer(scope)
+            status, headers, body = answer or await self._answer_over_http(scope)
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            body = b"" if scope["method"] == "HEAD" else body
             await send({"type": "http.response.body", "body": body})
             if began_at:
                 self._latency.calls.add(monotonic() - began_at)
@@ -75,6 +75,10 @@ class Door:
     async def close(self) -> None:
         """Write what is still to be written and end the connections; in three seconds at most."""
         await self._gate.close()
+
+    async def _answer_over_http(self, scope: Scope) -> Answer:
+        answer = await self._answer(scope)
+        return answer._replace(body=b"") if scope["method"] == "HEAD" else answer
 
     async def _answer(self, scope: Scope) -> Answer:
         request_id = new_request_id()

@@ -1,10 +1,9 @@
 """How keys are used: counted in memory as calls are decided, written a few seconds later.
 
 A call that is let in costs an addition to its key's tally. One that came the short way
-(`apikeys.edge.again`) is put on a list, and added to its tally a tenth of a second later, with all
-the others. A tally is of a minute, and goes on when it has been written. What a process holds is
-bounded, whatever is sent to it: secrets that are none of ours have no tally, and while Postgres is
-away there is room for so many and no more.
+(`apikeys.edge.again`) is put on a list, and counted a tenth of a second later, with all the others.
+What a process holds is bounded, whatever is sent to it: secrets that are none of ours have no
+tally, and while Postgres is away there is room for so many and no more.
 """
 
 import asyncio
@@ -17,13 +16,14 @@ from time import monotonic
 from apikeys.edge.database import Database, DatabaseAway
 from apikeys.edge.held import Held
 from apikeys.edge.merging import Merging
-from apikeys.edge.usage_batches import Batch, Minutes, Retired, Tally, batches, trim
+from apikeys.edge.tallies import Minute, Tally
+from apikeys.edge.usage_batches import Batch, Minutes, Retired, batches, trim
 from apikeys.refusals import Verdict
 from apikeys.verdict import Call
 from portal.lib import clock
 from portal.lib.redact import redacted
 
-ADD_SECONDS = 0.1  # between two times that calls on the list are added to their tallies
+ADD_SECONDS = 0.1  # between two times that calls on the list are counted
 FLUSH_SECONDS = 2.5  # with WRITE_SECONDS, and half a second for all else, at most five behind
 WRITE_SECONDS = 2
 CLOSE_SECONDS = 2
@@ -54,17 +54,15 @@ class Usage:
         self._batches: Iterator[Batch | None] = iter(())  # what was taken away to be written
         self._batch: Batch | None = None  # the one of them that is being written
         self._allowed = 0
-        self._again: list[Held] = []  # calls that came the short way and are in no tally yet
+        self._again: list[Held] = []  # calls that came the short way and are not counted yet
         # No method, since each call passes here. A call like the one before it was let in.
         self.note_again: Callable[[Held], None] = self._again.append
-        self._tallies: dict[bytes, Tally] = {}  # of the present minute, by key
-        self._round = object()  # a new one whenever _tallies is another dictionary
-        self._noted: list[Tally] = []  # those of them that wait to be written
-        self._minute = 0
+        self._minute = Minute()  # the present one, or what of it was not taken away yet
+        self._minute_began = 0
         self._minute_ends = 0.0
         self._minutes: Minutes = {}  # those before it
         self._retired: Retired = {}
-        self._held = 0  # tallies that wait in _minutes, _batches and _batch
+        self._held = 0  # tallies that wait in _minutes, _batches and _batch, at most
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_behind = False
 
@@ -76,7 +74,7 @@ class Usage:
     @property
     def waiting(self) -> int:
         """How many tallies are still to be written, at most."""
-        return self._held + len(self._noted) + len(self._again)
+        return self._held + len(self._minute) + len(self._again)
 
     def note(self, call: Call, record: Held | None, verdict: Verdict) -> None:
         """A call was decided. record: that of its key, where it is one of ours."""
@@ -85,7 +83,7 @@ class Usage:
             self.refused[verdict.code] += 1
             return
         now = clock.timestamp()
-        tally = self._tally(record, now)
+        tally = self._tally(record.key, now)
         if verdict.is_allowed:
             self._allowed += 1
             tally.let_in(now, call.address)
@@ -101,7 +99,7 @@ class Usage:
         Of the sums, which only grow, it is in both.
         """
         self.note(call, record, verdict)
-        if tally := self._tallies.get(record.key):
+        if tally := self._minute.tallies.get(record.key):
             tally.allowed -= 1  # below zero where the other was written in between
 
     def open(self) -> None:
@@ -147,6 +145,8 @@ class Usage:
             if batch is not None:
                 return batch
             await asyncio.sleep(0)
+        # Of a key there may have been two tallies, of which one was written.
+        self._held = sum(map(len, self._minutes.values()))
         return None
 
     async def _write(self, batch: Batch, seconds: float) -> bool:
@@ -172,56 +172,51 @@ class Usage:
             self._add_up()
 
     def _add_up(self) -> None:
-        """The calls on the list, to their keys' tallies, as if they had come now."""
+        """The calls on the list, as if they had come now."""
         if self._again:
             now = clock.timestamp()
-            for record in self._again:
-                self._tally(record, now).let_in(now, record.before.address)
+            self._turn_to(now)
+            counted = self._again
+            if self._is_full:
+                counted = [record for record in counted if record in self._minute.calls]
+                self.lost += len(self._again) - len(counted)
+            self._minute.let_in_again(counted, now)
             self._allowed += len(self._again)
             self._again.clear()
 
-    def _tally(self, record: Held, now: float) -> Tally:
-        """That of the record's key for this minute. It will be written."""
-        if not self._minute <= now < self._minute_ends:
-            self._begin_minute(now)
-        tally: Tally | None = record.tally
-        if tally is None or tally.round is not self._round:
-            tally = record.tally = self._tally_of(record.key)
-        if not tally.is_noted:
-            tally.is_noted = True
-            self._noted.append(tally)
-        return tally
-
-    def _begin_minute(self, now: float) -> None:
-        """Also where the clock was set back: then a minute that waits is gone on with."""
-        self._put_by()
-        self._minute = int(now // _MINUTE) * _MINUTE
-        self._minute_ends = self._minute + _MINUTE
-        self._noted = self._minutes.pop(self._minute, [])
-        self._held -= len(self._noted)
-        self._begin_round()
-
-    def _begin_round(self) -> None:
-        self._tallies = {tally.key: tally for tally in self._noted}
-        self._round = object()
-
-    def _put_by(self) -> None:
-        if self._noted:
-            self._minutes[self._minute] = self._noted
-            self._held += len(self._noted)
-            self._noted = []
-
-    def _tally_of(self, key: bytes) -> Tally:
-        tally = self._tallies.get(key)
+    def _tally(self, key: bytes, now: float) -> Tally:
+        """The key's, for this minute."""
+        self._turn_to(now)
+        tally = self._minute.tallies.get(key)
         if tally is None:
             tally = Tally(key)
-            if self._held + len(self._tallies) >= MOST_TALLIES:
+            if self._is_full:  # nobody will read it
                 self.lost += 1
-                tally.is_noted = True  # nobody will read it
-                return tally
-            self._tallies[key] = tally
-        tally.round = self._round
+            else:
+                self._minute.tallies[key] = tally
         return tally
+
+    @property
+    def _is_full(self) -> bool:
+        return self._held + len(self._minute) >= MOST_TALLIES
+
+    def _turn_to(self, now: float) -> None:
+        """Begin the minute, unless it is this one.
+
+        Where the clock was set back, one that waits is gone on with.
+        """
+        if not self._minute_began <= now < self._minute_ends:
+            self._put_by()
+            self._minute_began = int(now // _MINUTE) * _MINUTE
+            self._minute_ends = self._minute_began + _MINUTE
+            self._minute = self._minutes.pop(self._minute_began, self._minute)
+            self._held -= len(self._minute)
+
+    def _put_by(self) -> None:
+        if len(self._minute):
+            self._minutes[self._minute_began] = self._minute
+            self._held += len(self._minute)
+            self._minute = Minute()
 
     def _note_retired(self, secret_id: int, call: Call, now: float) -> None:
         known = self._retired.get(secret_id)
@@ -231,8 +226,6 @@ class Usage:
     def _take(self) -> None:
         self._add_up()
         self._put_by()
-        if len(self._tallies) > MOST_TALLIES // 2:
-            self._begin_round()
         self._batches = batches(self._minutes, self._retired)
         self._minutes, self._retired = {}, {}
 

@@ -2,15 +2,13 @@
 
 import json
 import uuid
-from collections import Counter
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from apikeys.edge.tallies import Minute, Row, Tally
 from apikeys.edge.usage_sql import AT_ONCE, KEEP, TRIM, WRITE
-from apikeys.refusals import Verdict
-from apikeys.verdict import Call
 from apikeys.waiting import SLICES, slice_of
 from portal.lib.address import Address
 from portal.lib.redact import redacted
@@ -26,68 +24,7 @@ Seen = tuple[float, Address | None, int]  # when last, from where, how often
 Retired = dict[int, Seen]  # by the id of the secret
 
 
-@dataclass(slots=True)
-class Refusal:
-    """The last one of a key for one reason and from one address, and how many there were."""
-
-    at: float
-    method: str
-    path: bytes
-    detail: str
-    calls: int
-
-
-class Tally:
-    """The calls of one key within a minute that were not written yet.
-
-    used_at: when it was last let in; 0 for never. round: while it is the counter's own, calls of
-    this key are to be counted here. is_noted: whether it waits to be written. There is a tally for
-    each key in use, so what most of them have no need for is made when it is.
-    """
-
-    __slots__ = (
-        "address",
-        "allowed",
-        "is_noted",
-        "key",
-        "refusals",
-        "refused",
-        "round",
-        "used_at",
-    )
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        self.round: object = None
-        self.begin()
-
-    def begin(self) -> None:
-        """All that it counted is on its way."""
-        self.is_noted = False
-        self.allowed = 0
-        self.used_at = 0.0
-        self.address: Address | None = None
-        self.refused: Counter[str] | None = None
-        self.refusals: dict[tuple[str, Address | None], Refusal] | None = None
-
-    def let_in(self, now: float, address: Address | None) -> None:
-        """Count a call that was."""
-        self.allowed += 1
-        self.used_at, self.address = now, address
-
-    def refuse(self, call: Call, verdict: Verdict, now: float, most_reasons: int) -> None:
-        """Count a refusal; note what it was about unless there are too many different ones."""
-        if self.refused is None or self.refusals is None:
-            self.refused, self.refusals = Counter(), {}
-        self.refused[verdict.code] += 1
-        why = (verdict.code, call.address)
-        known = self.refusals.get(why)
-        if known or len(self.refusals) < most_reasons:
-            calls = known.calls + 1 if known else 1
-            self.refusals[why] = Refusal(now, call.method, call.path, verdict.detail, calls)
-
-
-Minutes = dict[int, list[Tally]]  # by the second that the minute begins with; each key once
+Minutes = dict[int, Minute]  # by the second that it begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +41,15 @@ def batches(minutes: Minutes, retired: Retired) -> Iterator[Batch | None]:
     """All that was counted, in batches that are made when they are asked for, each of one minute.
 
     None is no batch: it asks that others may do something before the next one is made. What is
-    about retired secrets is in one of them. A tally that is in a batch begins anew.
+    about retired secrets is in one of them.
     """
-    for start, of_keys in minutes.items():
-        left = (yield from _to_wait(start, of_keys)) if _are_many(of_keys) else of_keys
+    for start, minute in minutes.items():
+        is_many = minute.plain > MOST_BY_ROW
+        left = (yield from _to_wait(start, minute)) if is_many else minute.by_key()
         tallies = iter(left)
         while some := list(islice(tallies, BATCH)):
             batch = _batch(start, some, retired)
             retired = {}
-            for tally in some:
-                tally.begin()
             yield batch
     if retired:
         yield _batch(0, [], retired)
@@ -124,80 +60,46 @@ def trim(batch: Batch) -> tuple[str, list[object]]:
     return TRIM, [batch.refused_keys, MOST_REFUSALS]
 
 
-def _are_many(tallies: list[Tally]) -> bool:
-    plain = (tally for tally in tallies if not tally.refused)
-    return len(list(islice(plain, MOST_BY_ROW + 1))) > MOST_BY_ROW
+def _to_wait(start: int, minute: Minute) -> Generator[Batch | None, None, list[Tally]]:
+    """Those without refusals, by the slice. Gives those with, which are still to be written.
 
-
-def _to_wait(start: int, tallies: list[Tally]) -> Generator[Batch | None, None, list[Tally]]:
-    """Those without refusals, by the slice. Gives those with, which are still to be written."""
-    left: list[Tally] = []
-    many = iter(tallies)
-    while some := list(islice(many, MOST_SLICED)):
-        slices = [_Columns() for _ in range(SLICES)]
-        for first in range(0, len(some), MOST_AT_ONCE):
-            left += _sliced(some[first : first + MOST_AT_ONCE], slices)
+    Each is looked at once: most of its price is memory that the processor has not seen lately.
+    """
+    rows = minute.plain_rows()
+    for _ in range(0, len(minute), MOST_SLICED):
+        slices: list[list[Row]] = [[] for _ in range(SLICES)]
+        for _ in range(0, MOST_SLICED, MOST_AT_ONCE):
+            for row in islice(rows, MOST_AT_ONCE):
+                slices[slice_of(row[0])].append(row)
             yield None
         for first in range(0, SLICES, AT_ONCE):
             batch = _kept(start, first, slices[first : first + AT_ONCE])
             if batch.tallies:
                 yield batch
-    return left
+    return minute.refusing
 
 
-class _Columns:
-    """Of tallies: keys, calls let in, the last of them (milliseconds since 1970) and from where."""
-
-    __slots__ = ("addresses", "allowed", "keys", "used_at")
-
-    def __init__(self, tallies: Collection[Tally] = ()) -> None:
-        self.keys = [tally.key for tally in tallies]
-        self.allowed = [tally.allowed for tally in tallies]
-        self.used_at = [int(tally.used_at * 1000) for tally in tallies]
-        self.addresses = [tally.address for tally in tallies]
-
-    @property
-    def texts(self) -> list[str]:
-        """Postgres's form of arrays."""
-        return [
-            f"{{{b''.join(self.keys).hex(',', 16)}}}",
-            f"{{{str(self.allowed)[1:-1]}}}",
-            f"{{{str(self.used_at)[1:-1]}}}",
-            f"{{{','.join(_written(self.addresses))}}}",
-        ]
-
-
-def _sliced(tallies: list[Tally], slices: list[_Columns]) -> list[Tally]:
-    """Put into their slices; gives those with refusals, which are not.
-
-    All in one pass: most of its price is memory that the processor has not seen lately.
-    """
-    left = []
-    for tally in tallies:
-        if tally.refused:
-            left.append(tally)
-            continue
-        of_slice = slices[slice_of(tally.key)]
-        of_slice.keys.append(tally.key)
-        of_slice.allowed.append(tally.allowed)
-        of_slice.used_at.append(int(tally.used_at * 1000))
-        of_slice.addresses.append(tally.address)
-        tally.begin()
-    return left
-
-
-def _kept(start: int, first: int, slices: list[_Columns]) -> Batch:
+def _kept(start: int, first: int, slices: list[list[Row]]) -> Batch:
     """Rows of these slices."""
     parameters: list[str | int] = [start]
-    for place, of_slice in enumerate(slices, first):
-        parameters += [place, *of_slice.texts]
-    return Batch(KEEP, parameters, [], sum(len(of_slice.keys) for of_slice in slices))
+    for place, rows in enumerate(slices, first):
+        parameters += [place, *_columns(rows)]
+    return Batch(KEEP, parameters, [], sum(map(len, slices)))
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """In Postgres's form of arrays."""
+    keys = b"".join([row[0] for row in rows]).hex(",", 16)
+    calls = ",".join([str(row[1]) for row in rows])
+    used_at = ",".join([str(row[2]) for row in rows])
+    addresses = ",".join(_written([row[3] for row in rows]))
+    return [f"{{{column}}}" for column in (keys, calls, used_at, addresses)]
 
 
 def _batch(start: int, tallies: list[Tally], retired: Retired) -> Batch:
     refused = [tally for tally in tallies if tally.refused]
     parameters: list[str | int] = [
-        *_Columns(tallies).texts,
+        *_columns([tally.row for tally in tallies]),
         start,
         json.dumps([each for tally in refused for each in _refused(tally)]),
         json.dumps([each for tally in refused for each in _refusals(tally)]),
