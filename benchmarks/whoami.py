@@ -2,20 +2,24 @@
 
     .venv/bin/python -m benchmarks.whoami [--rounds 5] [--seconds 4]
 
-Everything is on: formats, limit, usage, request ids; 100,000 live keys are drawn at random.
+Everything is on: formats, limit, usage, request ids; 100,000 live keys are drawn at random. First
+with the servers on one core, and all else on the others; then with everything on all of them.
 """
 
 import argparse
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from benchmarks.client import Connection
-from benchmarks.rig import KEYS, Rig, granian, ratios, rig, served
+from benchmarks.cores import all_cores, keep_to
+from benchmarks.rig import KEYS, Rig, Served, granian, ratios, rig, served
 from benchmarks.stage import ROOT, machine, say
 
 DOOR = "apikeys.edge.app:application"
@@ -51,9 +55,24 @@ def main() -> None:
         _warm(made, door.port)
         check_alone = drf.asked("HasAPIKey alone", "/v1/fixed", "X-API-Key", drf_keys)
         peers = ((control, fixed), (door, fixed), (door, sql), (door, drf), (door, check_alone))
-        for ours, peer in peers:
-            said = ratios(ours, peer, rounds=given.rounds, seconds=given.seconds)
-            say(f"{ours.name} against {peer.name}: {said}")
+        servers = [
+            process for each in (fixed, control, door, sql, drf) for process in each.processes
+        ]
+        first, *others = cores = all_cores()
+        if others:
+            keep_to(others, [psutil.Process()])
+            keep_to([first], servers)
+            say(f"The servers on core {first}, the load and Postgres on {others}")
+            _compare(peers, given)
+            keep_to(cores, [psutil.Process()])
+        say("Everything on all cores")
+        _compare(peers, given)
+
+
+def _compare(peers: Sequence[tuple[Served, Served]], given: argparse.Namespace) -> None:
+    for ours, peer in peers:
+        said = ratios(ours, peer, rounds=given.rounds, seconds=given.seconds)
+        say(f"{ours.name} against {peer.name}: {said}")
 
 
 def _warm(made: Rig, port: int) -> None:
