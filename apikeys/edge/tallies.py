@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from apikeys.edge.held import Held
 from apikeys.refusals import Verdict
@@ -76,6 +77,7 @@ class Minute:
     tallies: dict[bytes, Tally] = field(default_factory=dict)
     calls: Counter[Held] = field(default_factory=Counter)
     used_at: dict[Held, int] = field(default_factory=dict)
+    refusing: list[Tally] = field(default_factory=list)
 
     def __len__(self) -> int:
         """How many tallies there are, those of the short way included."""
@@ -86,10 +88,10 @@ class Minute:
         self.calls.update(records)
         self.used_at.update(dict.fromkeys(records, int(now * 1000)))
 
-    @property
-    def plain(self) -> int:
-        """How many tallies have no refusals."""
-        return sum(not tally.refused for tally in self.tallies.values()) + len(self.calls)
+    def has_more_plain(self, number: int) -> bool:
+        """Whether more tallies than that have no refusals."""
+        plain = (tally for tally in self.tallies.values() if not tally.refused)
+        return len(self.calls) + len(list(islice(plain, number + 1))) > number
 
     def plain_rows(self) -> Iterator[Row]:
         """One for each key without refusals. Then `refusing` has all there is of the others."""
@@ -101,13 +103,10 @@ class Minute:
             else:
                 yield key, calls, used_at[record], record.before.address
         for tally in tallies.values():
-            if not tally.refused:
+            if tally.refused:
+                self.refusing.append(tally)
+            else:
                 yield tally.row
-
-    @property
-    def refusing(self) -> list[Tally]:
-        """Those with refusals."""
-        return [tally for tally in self.tallies.values() if tally.refused]
 
     def by_key(self) -> list[Tally]:
         """All there is, one tally for each key."""

@@ -44,7 +44,7 @@ def batches(minutes: Minutes, retired: Retired) -> Iterator[Batch | None]:
     about retired secrets is in one of them.
     """
     for start, minute in minutes.items():
-        is_many = minute.plain > MOST_BY_ROW
+        is_many = minute.has_more_plain(MOST_BY_ROW)
         left = (yield from _to_wait(start, minute)) if is_many else minute.by_key()
         tallies = iter(left)
         while some := list(islice(tallies, BATCH)):
