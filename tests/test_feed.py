@@ -15,7 +15,7 @@ from apikeys.edge.guard import Guard
 from apikeys.routes import BY_SPORT
 from apikeys.services import change_contract
 from examples.feed.feed import Feed
-from examples.feed.matches import MATCH_SECONDS, find, listed
+from examples.feed.matches import MATCH_SECONDS, ROUND_SECONDS, find, listed
 from examples.feed.offers import market_types, markets, moved
 from examples.feed.stream import frames
 from markets.effective import Choice
@@ -26,7 +26,8 @@ from tests.door import Reply, opened, run
 
 pytestmark = pytest.mark.usefixtures("django_db_setup")
 
-NOON = 1_772_452_800  # 2 March 2026, 12:00 UTC: three matches are being played
+NOON = 1_772_452_800  # 2 March 2026, 12:00 UTC: three matches are being played, one begins
+ROUND_TEN = NOON + 9 * ROUND_SECONDS
 
 
 @pytest.fixture
@@ -44,11 +45,11 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
 
 
-def ask_for(secret: str, *paths: str, **given: Any) -> list[Reply]:
-    """Each path below `/cs2/v1/` once, of one guarded feed."""
+def ask_for(secret: str, *paths: str, at: float = ROUND_TEN, **given: Any) -> list[Reply]:
+    """Each path below `/cs2/v1/` once, of one guarded feed whose clock stands still at `at`."""
 
     async def work() -> list[Reply]:
-        async with opened(Guard(Feed())) as ask:
+        async with opened(Guard(Feed(clock=lambda: at))) as ask:
             return [await ask(secret, path=f"/cs2/v1/{path}", **given) for path in paths]
 
     return run(work)
@@ -79,6 +80,17 @@ def test_every_route_of_the_table_answers_something(acme: Tenant, make_key: Make
             path = route.template.removeprefix("/cs2/v1/").format(id=ids.get(kind))
             (reply,) = ask_for(secret, path, method=route.methods[0])
             assert data(reply), path
+
+
+def test_nothing_has_happened_in_a_match_that_has_just_begun(
+    acme: Tenant, make_key: MakeKey
+) -> None:
+    """An empty list is an answer like others; the first round is on it when it is over."""
+    _, secret = make_key(acme)
+    path = f"matches/{first_live(secret)}/timeline"
+    for seconds, rounds in ((0, 0), (ROUND_SECONDS - 1, 0), (ROUND_SECONDS, 1)):
+        (reply,) = ask_for(secret, path, at=NOON + seconds)
+        assert len(data(reply)) == rounds
 
 
 def test_an_answer_is_for_one_tenant_alone_and_says_what_is_left(

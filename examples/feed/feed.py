@@ -10,7 +10,7 @@ from apikeys.edge.tenant import Tenant
 from apikeys.refusals import NOT_FOUND
 from examples.feed.matches import find
 from examples.feed.pages import Call, answer
-from examples.feed.stream import Stream
+from examples.feed.stream import Clock, Stream
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -22,10 +22,14 @@ BELOW = 2  # segments of `/cs2/v1`
 class Feed:
     """Made-up matches and markets of Counter-Strike 2. Knows of no key and keeps nothing."""
 
-    def __init__(self, pace: float = 1) -> None:
-        """pace: how many of its seconds pass in a real one, from now on."""
+    def __init__(self, pace: float = 1, clock: Clock = time.time) -> None:
+        """pace: how many of its seconds pass in one of the clock's, from now on.
+
+        clock: Unix time.
+        """
         self._pace = pace
-        self._began_at = time.time()
+        self._clock = clock
+        self._began_at = clock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3, without a lifespan: there is nothing to open."""
@@ -61,5 +65,4 @@ class Feed:
         return content(value, state["format"], state["request_id"])
 
     def _now(self) -> float:
-        real = time.time()
-        return self._began_at + (real - self._began_at) * self._pace
+        return self._began_at + (self._clock() - self._began_at) * self._pace
