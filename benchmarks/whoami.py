@@ -37,7 +37,13 @@ def main() -> None:
             stack.enter_context(served(made, name, granian("benchmarks.peers.fixed:application")))
             for name in ("300 fixed bytes", "the same again")
         )
+        together = stack.enter_context(
+            served(made, "300 on one core", granian("benchmarks.peers.fixed_together:application"))
+        )
         door = stack.enter_context(served(made, "whoami", granian(DOOR)))
+        spread = stack.enter_context(
+            served(made, "whoami, EDGE_ONE_CORE=0", granian(DOOR), EDGE_ONE_CORE="0")
+        )
         uvicorn = ["uvicorn", "benchmarks.peers.with_sql:application", "--port", "PORT"]
         sql = stack.enter_context(
             served(made, "FastAPI + SQL", [*uvicorn, "--no-access-log", "--log-level", "warning"])
@@ -52,12 +58,15 @@ def main() -> None:
                 DRF_DATABASE_URL=made.postgres.url("portal_owner", "drf"),
             )
         )
-        _warm(made, door.port)
+        for each in (door, spread):
+            _warm(made, each.port)
         check_alone = drf.asked("HasAPIKey alone", "/v1/fixed", "X-API-Key", drf_keys)
-        peers = ((control, fixed), (door, fixed), (door, sql), (door, drf), (door, check_alone))
-        servers = [
-            process for each in (fixed, control, door, sql, drf) for process in each.processes
-        ]
+        peers = (
+            *((control, fixed), (door, fixed), (spread, fixed), (door, together)),
+            *((door, sql), (door, drf), (door, check_alone)),
+        )
+        all_served = (fixed, control, together, door, spread, sql, drf)
+        servers = [process for each in all_served for process in each.processes]
         first, *others = cores = all_cores()
         if others:
             keep_to(others, [psutil.Process()])

@@ -3,6 +3,7 @@
 Alone: granian --interface asgi apikeys.edge.app:application
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
@@ -19,8 +20,9 @@ from apikeys.edge.settings import EdgeSettings
 from apikeys.edge.whoami import whoami
 from apikeys.refusals import NOT_FOUND, UNAVAILABLE
 from apikeys.verdict import KeyRecord
-from portal.lib.env import SettingError
+from portal.lib.env import SettingError, env_bool
 from portal.lib.garbage import settle
+from portal.lib.one_core import keep_together
 from portal.lib.redact import RedactingFormatter
 
 Receive = Callable[[], Awaitable[Scope]]
@@ -42,9 +44,19 @@ class Door:
     Alone, it also answers `/healthz` and `/readyz`. `/v1/openapi.json` is open to everybody.
     """
 
-    def __init__(self, settings: EdgeSettings | None = None, *, gate: Gate | None = None) -> None:
-        """gate: the process's own, if it has one already; else one is made with the settings."""
+    def __init__(
+        self,
+        settings: EdgeSettings | None = None,
+        *,
+        gate: Gate | None = None,
+        is_alone: bool = False,
+    ) -> None:
+        """gate: the process's own, if it has one already; else one is made with the settings.
+
+        is_alone: in its process nothing else is at work.
+        """
         self._gate = gate or Gate(settings)
+        self._is_alone = is_alone
         self._latency = self._gate.latency
         self._is_due = self._latency.is_due
 
@@ -103,17 +115,23 @@ class Door:
         return plain(200, "ok", request_id)
 
     async def _live(self, receive: Receive, send: Send) -> None:
+        together = None
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 _set_up_logging()
                 try:
+                    on_one_core = self._is_alone and env_bool("EDGE_ONE_CORE", default=True)
                     await self._gate.warm_up()
                 except SettingError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
+                if on_one_core:
+                    together = asyncio.create_task(keep_together())
                 settle()
             else:
+                if together:
+                    together.cancel()
                 await self.close()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
@@ -140,4 +158,4 @@ def _set_up_logging() -> None:
     logging.basicConfig(handlers=[handler])
 
 
-application = Door()
+application = Door(is_alone=True)
