@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import psutil
 import pytest
@@ -46,20 +47,61 @@ def are_free(others: Threads) -> bool:
     return all(each == (anywhere, os.SCHED_OTHER) for each in others.values())
 
 
-@pytest.mark.parametrize(
-    ("target", "setting", "is_so"),
-    [(DOOR, "1", are_together), (DOOR, "0", are_free), (WHOLE, "1", are_free)],
-)
-def test_threads_that_take_turns_are_on_one_core_unless_others_are_at_work_beside_them(
-    target: str, setting: str, is_so: Callable[[Threads], bool]
+def wait_until(server: Server, is_so: Callable[[Threads], bool]) -> None:
+    """Calls come in meanwhile: with the first come threads, and they are gathered as well."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not is_so(threads(server)[0]):
+        assert time.monotonic() < until, threads(server)
+        server.get("/v1/whoami", "")
+
+
+def cores_of_the_loop(server: Server) -> Iterator[set[int]]:
+    """On which it may run, again and again; it may always cut in."""
+    (worker,) = psutil.Process(server.process.pid).children()
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        assert os.sched_getscheduler(worker.pid) == os.SCHED_OTHER
+        yield os.sched_getaffinity(worker.pid)
+
+
+def test_threads_that_take_turns_are_on_one_core_together() -> None:
+    """The loop is set free now and then, for the system to choose another: doors spread out."""
+    with serving(DOOR) as server:
+        wait_until(server, are_together)
+        seen: list[set[int]] = []
+        for cores in cores_of_the_loop(server):
+            if cores not in seen:
+                seen.append(cores)
+            if os.sched_getaffinity(0) in seen and any(len(each) == 1 for each in seen):
+                break
+        assert os.sched_getaffinity(0) in seen
+        assert any(len(each) == 1 for each in seen)
+
+
+@pytest.mark.parametrize(("target", "setting"), [(DOOR, "0"), (WHOLE, "1")])
+def test_they_are_free_where_that_is_asked_for_or_others_are_at_work_beside_them(
+    target: str, setting: str
 ) -> None:
-    """The event loop's own goes where the system puts it: several doors do not choose one core."""
+    """A process with pages hashes passwords in parallel."""
     with serving(target, EDGE_ONE_CORE=setting) as server:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not is_so(threads(server)[0]):
-            assert time.monotonic() < until, threads(server)
-            server.get("/v1/whoami", "")  # with a call come threads, and they are gathered as well
-        assert threads(server)[1] == (os.sched_getaffinity(0), os.SCHED_OTHER)
+        wait_until(server, are_free)
+        seen = islice(cores_of_the_loop(server), 1000)
+        assert all(cores == os.sched_getaffinity(0) for cores in seen)
+
+
+def test_a_door_that_may_use_one_core_is_content_with_it() -> None:
+    """What `taskset` or a container's limits say of the main process holds, as long as they do."""
+    anywhere, one = os.sched_getaffinity(0), {min(os.sched_getaffinity(0))}
+    os.sched_setaffinity(0, one)
+    try:
+        with serving(DOOR) as server:
+            os.sched_setaffinity(0, anywhere)
+            wait_until(server, are_together)
+            assert all(cores == one for cores in islice(cores_of_the_loop(server), 1000))
+            os.sched_setaffinity(server.process.pid, anywhere)
+            assert anywhere in cores_of_the_loop(server)
+    finally:
+        os.sched_setaffinity(0, anywhere)
 
 
 def test_a_setting_that_is_neither_yes_nor_no_is_named(capfd: pytest.CaptureFixture[str]) -> None:
