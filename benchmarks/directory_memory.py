@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.directory_memory [--keys 1000000] [--tenants 50000]
 
 The directory is filled as reads would fill it, with 20 keys a tenant, every second key with an
-allowlist. Finding draws at random from all keys (packed) and from 100,000 (held ready).
+allowlist. 10,000 of them are then as busy as their limit allows. Finding draws at random from all
+keys (packed) and from 100,000 (held ready).
 """
 
 import argparse
@@ -15,12 +16,15 @@ from pathlib import Path
 
 from apikeys.catalogue import DEFAULT_BUNDLE, bundles
 from apikeys.edge.directory import Directory
+from apikeys.edge.limiter import LocalLimiter
 from apikeys.edge.rows import Own, Row, Shared
 from apikeys.verdict import KeyRecord
 from benchmarks.stage import machine, say
 from portal.lib.crypto import digest
 
 FINDS = 300_000
+BUSY = 10_000
+LIMIT = 600
 
 
 def main() -> None:
@@ -39,6 +43,8 @@ def main() -> None:
     after = _resident_mib()
     say(f"{given.keys:,} keys of {given.tenants:,} tenants, made and learnt in {took:.0f} s of CPU")
     say(f"resident: {before:.0f} MiB before, {after:.0f} MiB after")
+    limiter = _be_busy(directory, min(BUSY, given.keys))
+    say(f"resident with {len(limiter):,} of them busy: {_resident_mib():.0f} MiB")
     for most in (given.keys, 100_000):
         _find(directory, min(most, given.keys))
     say(f"resident with the ready ones: {_resident_mib():.0f} MiB")
@@ -49,6 +55,17 @@ def main() -> None:
     began = time.perf_counter()
     gc.collect()
     say(f"a full garbage collection: {(time.perf_counter() - began) * 1000:.0f} ms")
+
+
+def _be_busy(directory: Directory, number: int) -> LocalLimiter:
+    """So many keys make as many calls as they may within a minute, one after the other."""
+    limiter = LocalLimiter()
+    directory.prove(time.monotonic())
+    records = [directory.find(_sha(each)) for each in range(number)]
+    for _ in range(LIMIT):
+        for record in records:
+            limiter.take_now(record, LIMIT)
+    return limiter
 
 
 def _find(directory: Directory, most: int) -> None:
@@ -75,7 +92,7 @@ def _row(number: int, tenant: int) -> Row:
         tenant_version=1,
         scopes=bundles()[DEFAULT_BUNDLE].scopes,
         sports=("cs2",),
-        limit_rpm=600,
+        limit_rpm=LIMIT,
         max_streams=50,
         contract_version=1,
     )

@@ -22,7 +22,6 @@ from benchmarks.rig import Rig, Served, granian, manage, rig, served
 from benchmarks.stage import PASSWORD, PEOPLE, machine, say
 
 EMPTY = "benchmarks.peers.empty_page:application"
-THREADS = ("--blocking-threads", "8")  # as docs/operations.md says
 LOGIN = "/client/login"
 MARKETS = "/client/markets"
 # Page → how many times an empty view's CPU it may take (docs/benchmarks.md).
@@ -79,9 +78,9 @@ def main() -> None:
         manage(made, "shell", "-v0", "-c", PEOPLE % {"password": PASSWORD})
         manage(made, "shell", "-v0", "-c", _MORE_KEYS)
         pages = stack.enter_context(
-            served(made, "pages", [*granian("portal.wsgi:application", "wsgi"), *THREADS])
+            served(made, "pages", granian("portal.wsgi:application", "wsgi"))
         )
-        peer = stack.enter_context(served(made, "peer", [*granian(EMPTY, "wsgi"), *THREADS]))
+        peer = stack.enter_context(served(made, "peer", granian(EMPTY, "wsgi")))
         nobody = _one(made, "nobody", "a=b")
         alice = _one(made, "alice", cookie_header(asyncio.run(signed_in(pages.port, "Alice"))))
         empty = peer.asked("empty view", "/empty", "Cookie", nobody)

@@ -252,10 +252,12 @@ def served(
 
 
 def granian(target: str, interface: str = "asgi", workers: int = 1) -> list[str]:
-    """Granian as bin/run starts it, for `served`."""
+    """Granian as docs/operations.md says, for `served`."""
+    threads = ("--blocking-threads", "8") if interface == "wsgi" else ()
     return [
         *("granian", "--interface", interface, target, "--host", "127.0.0.1", "--port", "PORT"),
         *("--workers", str(workers), "--no-access-log", "--log-level", "warning"),
+        *threads,
     ]
 
 

@@ -10,8 +10,9 @@ import argparse
 import asyncio
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,10 @@ from benchmarks.rig import KEYS, Rig, Served, granian, ratios, rig, served
 from benchmarks.stage import ROOT, machine, say
 
 DOOR = "apikeys.edge.app:application"
+CHANGE = """
+UPDATE apikeys_contract SET limit_rpm = limit_rpm
+WHERE tenant_id = (SELECT tenant_id FROM apikeys_contract ORDER BY random() LIMIT 1)
+"""
 
 
 def main() -> None:
@@ -30,9 +35,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--only", default="", help="comparisons whose line has this in it")
     given = parser.parse_args()
     say(machine())
     with rig() as made, ExitStack() as stack:
+        cores = all_cores()
+        first, others = cores[:1], cores[1:]
+        if others:  # from the start: what a server was first allowed is what its threads go back to
+            keep_to(first, [psutil.Process()])
         fixed, control = (
             stack.enter_context(served(made, name, granian("benchmarks.peers.fixed:application")))
             for name in ("300 fixed bytes", "the same again")
@@ -67,21 +77,44 @@ def main() -> None:
         )
         all_served = (fixed, control, together, door, spread, sql, drf)
         servers = [process for each in all_served for process in each.processes]
-        first, *others = cores = all_cores()
         if others:
             keep_to(others, [psutil.Process()])
-            keep_to([first], servers)
-            say(f"The servers on core {first}, the load and Postgres on {others}")
+            keep_to(first, servers)
+            say(f"The servers on {first}, the load and Postgres on {others}")
             _compare(peers, given)
             keep_to(cores, [psutil.Process()])
         say("Everything on all cores")
         _compare(peers, given)
+        say("The same, while the contract of a tenant changes every second")
+        with _changing(made):
+            _compare([(door, fixed)], given)
 
 
 def _compare(peers: Sequence[tuple[Served, Served]], given: argparse.Namespace) -> None:
     for ours, peer in peers:
+        if given.only not in f"{ours.name} against {peer.name}":
+            continue
         said = ratios(ours, peer, rounds=given.rounds, seconds=given.seconds)
         say(f"{ours.name} against {peer.name}: {said}")
+
+
+@contextmanager
+def _changing(made: Rig) -> Iterator[None]:
+    """What is announced is read anew, and makes the next call of each key go the long way."""
+    is_over = threading.Event()
+
+    def change() -> None:
+        with psycopg.connect(made.postgres.url("portal_owner"), autocommit=True) as connection:
+            while not is_over.wait(1):
+                connection.execute(CHANGE)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        changing.join()
 
 
 def _warm(made: Rig, port: int) -> None:
