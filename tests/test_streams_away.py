@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -142,6 +143,23 @@ def test_with_a_frozen_listener_postgres_is_asked_instead(outages: Outages, away
             for pid in frozen:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
+
+
+def test_that_more_and_more_is_announced_makes_nothing_surer(
+    outages: Outages, away: Server
+) -> None:
+    """Its key cannot be read, and its contract changes ten times a second."""
+    with away.stream(SECRET) as watcher, outages.connect() as locking, outages.connect() as owner:
+        watcher.until("market.updated")
+        locking.execute("LOCK TABLE apikeys_apikey")
+        closed: list[tuple[int, str]] = []
+        waiting = threading.Thread(target=lambda: closed.append(watcher.closed(4 * LATE_SECONDS)))
+        waiting.start()
+        while waiting.is_alive():
+            owner.execute("UPDATE apikeys_contract SET limit_rpm = limit_rpm")
+            owner.commit()
+            waiting.join(0.1)
+        assert closed == [(1013, "unavailable")]
 
 
 @pytest.mark.usefixtures("committed_db")

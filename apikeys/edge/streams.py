@@ -239,8 +239,6 @@ class Streams:
     async def _judge(self, streams: list[Stream]) -> None:
         """All that were opened with one secret."""
         began_at = monotonic()
-        for stream in streams:
-            stream.is_doubted = False  # unless it comes to be doubted while it is judged
         try:
             record = await self._store.key_record(streams[0].call.keys[0])
             for stream in streams:
@@ -259,6 +257,8 @@ class Streams:
         else:
             for stream in streams:
                 stream.switched, stream.sure_at = switched, began_at
+                # Until here it was in doubt, so that what is announced meanwhile makes it no surer.
+                stream.is_doubted = stream in self._doubted
 
     def _doubt_on(self, stream: Stream) -> None:
         """Try again, or give up before the second is over."""
