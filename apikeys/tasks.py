@@ -38,7 +38,7 @@ def look_for_unused_keys(timestamp: int) -> None:
     tell_of_unused_keys()
 
 
-@app.periodic(cron="23 * * * *")
+@app.periodic(cron="2-59/5 * * * *")  # as often as counts are added on: as many become too old
 @app.task(queue="upkeep", name="apikeys.tasks.forget_use")
 def forget_use(timestamp: int) -> None:
     """Counts by the minute, announcements and processes that nobody asks about any more."""

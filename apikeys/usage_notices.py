@@ -86,8 +86,15 @@ def _tell_of_unused(tenant: Tenant, keys: list[ApiKey]) -> None:
 
 
 def _near_their_limit() -> Iterable[ApiKey]:
-    """With limit, peak (calls let in, in the busiest minute) and refused (too many)."""
-    lately = KeyCalls.objects.filter(period=Period.MINUTE, start__gte=clock.now() - LOOKS_BACK)
+    """With limit, peak (calls let in, in the busiest minute) and refused (too many).
+
+    Without a contract there is no limit to tell of.
+    """
+    lately = KeyCalls.objects.filter(
+        period=Period.MINUTE,
+        start__gte=clock.now() - LOOKS_BACK,
+        key__tenant__contract__isnull=False,
+    )
     busy = (
         lately.values("key_id")
         .annotate(

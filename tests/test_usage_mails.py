@@ -170,3 +170,12 @@ def test_the_mails_say_which_keys_and_where_to_look(
     assert limits.to == ["alice@example.com"]
     assert unused.subject == "An API key of Acme Sportsbook was not used for 90 days"
     assert "- “Idle”" in unused.body and "Revoke on the page API Access" in unused.body
+
+
+@pytest.mark.usefixtures("_team")
+def test_without_a_contract_there_is_no_limit_to_hear_of(acme: Tenant, make_key: MakeKey) -> None:
+    key, _ = make_key(acme)
+    busy(key, allowed=60, rate_limited=5)
+    acme.contract.delete()  # type: ignore[attr-defined]
+    keep_usage(0)
+    assert told("key_limit") == []

@@ -4,17 +4,19 @@ import datetime as dt
 import random
 from collections import Counter
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from procrastinate.contrib.django import app
 
 from accounts.models import Tenant, User
 from apikeys import rollup
 from apikeys.charts import SPANS
 from apikeys.models import ApiKey, CountedHour, DoorProcess, KeyCalls, Period
-from apikeys.tasks import keep_usage
+from apikeys.tasks import forget_use, keep_usage
 from apikeys.usage import chart_of
 from portal.lib import clock
 from tests.at_once import at_once
@@ -23,6 +25,7 @@ from tests.usage import OFFICE, calls_of, count, record
 
 MINUTE, HOUR, DAY = (dt.timedelta(**{unit: 1}) for unit in ("minutes", "hours", "days"))
 NOON = dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC)
+NO_TIME = dict.fromkeys(Period, 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +115,7 @@ def test_what_the_machine_door_writes_is_rolled_up(
 
 
 def test_a_chart_says_the_same_whatever_the_worker_has_done(
-    acme: Tenant, alice: User, make_key: MakeKey
+    acme: Tenant, alice: User, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, in the middle and after; by minutes, hours, days."""
     key, _ = make_key(acme)
@@ -127,14 +130,12 @@ def test_a_chart_says_the_same_whatever_the_worker_has_done(
         return [[(bar.at, bar.counts, bar.peak) for bar in chart.bars] for chart in charts]
 
     at_first = said()
-    rollup.BATCH, batch = 30, rollup.BATCH
-    rollup.MOST_BATCHES, batches = 1, rollup.MOST_BATCHES
-    try:
+    with monkeypatch.context() as patched:
+        patched.setattr(rollup, "BATCH", 30)
+        patched.setattr(rollup, "ROLL_SECONDS", NO_TIME)
         for _ in range(9):
-            rollup.roll_up()
+            assert rollup.roll_up() <= 60
             assert said() == at_first
-    finally:
-        rollup.BATCH, rollup.MOST_BATCHES = batch, batches
     rollup.roll_up()
     assert said() == at_first
     assert not KeyCalls.objects.filter(period=Period.MINUTE, rolled=0).exists()
@@ -171,6 +172,67 @@ def test_nothing_is_forgotten_before_it_was_added_on(
     write(key, NOON - 100 * DAY, 2)
     rollup.roll_up()
     assert kept(key, Period.DAY) == {(midnight, "allowed"): (42, 40)}
+
+
+def test_however_much_there_is_it_is_all_done_at_once_while_there_is_time(
+    acme: Tenant, alice: User, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch after the other; when the time is over, the rest is for the next time."""
+    key, _ = make_key(acme)
+    rows = 600
+    monkeypatch.setattr(rollup, "BATCH", 2)
+    for number in range(rows):
+        write(key, NOON - 3 * DAY - number // 5 * MINUTE, 1, f"outcome_{number % 5}")
+
+    def left() -> int:
+        return KeyCalls.objects.filter(period=Period.MINUTE).count()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rollup, "ROLL_SECONDS", NO_TIME)
+        patched.setattr(rollup, "FORGET_SECONDS", NO_TIME)
+        assert rollup.roll_up() == 4
+        rollup.forget_usage()
+        assert left() == rows - 2
+    rollup.roll_up()
+    assert sum(calls for calls, _most in kept(key, Period.DAY).values()) == rows
+    forget_use(0)
+    assert left() == 0
+
+
+def test_forgetting_is_as_frequent_as_adding_on_and_neither_outlasts_its_turn() -> None:
+    """So that with any number of keys as much is forgotten as becomes too old."""
+    found = {name: task for (name, _), task in app.periodic_registry.periodic_tasks.items()}
+    runs = [found[f"apikeys.tasks.{name}"].croniter for name in ("keep_usage", "forget_use")]
+    gaps = set()
+    for each in runs:
+        times = [each.get_next(start_time=0), *(each.get_next() for _ in range(30))]
+        gaps |= {after - before for before, after in pairwise(times)}
+    assert gaps == {300}
+    most = [*rollup.ROLL_SECONDS.values(), *rollup.FORGET_SECONDS.values()]
+    assert sum(most) < 300
+
+
+def test_workers_that_forget_at_once_do_not_wait_for_each_other(
+    committed_db: None,
+    acme: Tenant,
+    alice: User,
+    make_key: MakeKey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor for somebody who has a row: that one is for the next time."""
+    key, _ = make_key(acme)
+    monkeypatch.setattr(rollup, "BATCH", 7)
+    for number in range(200):
+        write(key, NOON - 3 * DAY - number * MINUTE, 1)
+    rollup.roll_up()
+    with transaction.atomic():
+        held = KeyCalls.objects.select_for_update().filter(start=NOON - 3 * DAY, period="minute")
+        assert len(held) == 1
+        at_once([rollup.forget_usage] * 3)
+        assert KeyCalls.objects.filter(period=Period.MINUTE).count() == 1
+    rollup.forget_usage()
+    assert not KeyCalls.objects.filter(period=Period.MINUTE).exists()
+    assert sum(calls for calls, _most in kept(key, Period.DAY).values()) == 200
 
 
 def test_workers_at_once_beside_calls_that_come_in_count_each_call_once(
