@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from apikeys.edge.limiter import SECOND, Quota, quota
 
 HOLD_SECONDS = 45  # that a claim may be used after it was made or told of
-CLAIMED_SHARE = (
-    40  # one call of the limit in so many: what a process holds ready, if it can have it
-)
+CLAIMED_SHARE = 40  # one call of the limit in so many is held ready, if it can be had
 MOST_CLAIMED = 100
+LEAST_CLAIMED_OF = 10  # a tenth of a smaller limit is no call
+FORGOTTEN = -1  # no key's limit
 
 # id, limit, still held, waiting, wanted, number of uses; each use; the answer: limiter.lua
 _QUESTION = struct.Struct("<16s4IH")
@@ -38,7 +38,9 @@ class Account:
 
     stock: calls that are claimed and not used yet, until good_until. uses: when those were that
     Redis has not been told of. left: calls that anybody could have claimed when it was last asked;
-    more_at: when there will be more. Until refused_until every call is refused.
+    more_at: when there will be more. Until refused_until every call is refused. wanted: how many
+    calls should be claimed, the stock included; low: with so many it is time to claim more, before
+    the stock is used up, so that no call waits.
     """
 
     limit: int = 0
@@ -50,16 +52,8 @@ class Account:
     refused_until: int = 0
     waiting: list[asyncio.Future[Quota | None]] = field(default_factory=list)
     told_at: int = 0
-
-    @property
-    def wanted(self) -> int:
-        """How many calls should be claimed, the stock included."""
-        return min(MOST_CLAIMED, -(-self.limit // CLAIMED_SHARE)) if self.limit >= 10 else 0
-
-    @property
-    def is_low(self) -> bool:
-        """Whether it is time to claim more: before the stock is used up, so that no call waits."""
-        return 2 * self.stock <= self.wanted and bool(self.uses)
+    wanted: int = 0
+    low: int = 0
 
     @property
     def has_to_tell(self) -> bool:
@@ -71,7 +65,8 @@ class Account:
         if self.stock and now < self.good_until:
             self.stock -= 1
             self.uses.append(now)
-            return quota(self.left + self.stock, _seconds(self.more_at - now))
+            seconds = -((now - self.more_at) // SECOND)  # as below, without going there
+            return quota(self.left + self.stock, seconds if seconds > 1 else 1)
         if now < self.refused_until:
             return quota(-1, _seconds(self.refused_until - now))
         return None
@@ -80,6 +75,9 @@ class Account:
         """What was known and claimed under another limit means nothing under this one."""
         if self.limit != limit:
             self.limit = limit
+            share = min(MOST_CLAIMED, -(-limit // CLAIMED_SHARE))
+            self.wanted = share if limit >= LEAST_CLAIMED_OF else 0
+            self.low = self.wanted // 2
             self.stock = self.refused_until = 0
 
     def ask(self, key: bytes, now: int, *, is_closing: bool = False) -> tuple[bytes, Asked]:

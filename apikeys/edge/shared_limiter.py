@@ -20,13 +20,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from apikeys.edge.limiter import SECOND, WINDOW, Counted, Quota
-from apikeys.edge.limiter_account import ANSWER_BYTES, HOLD_SECONDS, Account, Asked
+from apikeys.edge.limiter_account import ANSWER_BYTES, FORGOTTEN, HOLD_SECONDS, Account, Asked
 from portal.lib.env import SettingError
 from portal.lib.redact import redacted
 
 PREFIX = b"portal:limit:"
 PATIENCE_SECONDS = 0.1  # for a connection, and again for an answer
-GATHER_SECONDS = 0.005  # that what no call waits for may wait for others to be sent with
+GATHER_SECONDS = 0.02  # that what no call waits for may wait for others to be sent with
 TELL_SECONDS = 30  # at most, between two times that Redis hears about a key in use
 ROUND_SECONDS = 1  # between two looks at who was silent for that long
 AWAY_SECONDS = 1  # in which calls do not wait for a Redis that did not answer
@@ -75,13 +75,14 @@ class SharedLimiter:
 
     def take_now(self, record: Counted, limit: int) -> Quota | None:
         """Count a call by what is claimed here, or refuse it by what is known. None: `take`."""
-        key = record.key
-        account = self._accounts.get(key)
-        if account is None or account.limit != limit:
-            return None
+        account: Account | None = record.log
+        if account is None or account.limit != limit:  # another, or one that is forgotten
+            account = record.log = self._accounts.get(record.key)
+            if account is None or account.limit != limit:
+                return None
         quota = account.take(self._clock())
-        if account.is_low and key not in self._others:
-            self._others[key] = None
+        if account.stock <= account.low and account.uses and record.key not in self._others:
+            self._others[record.key] = None
             if len(self._others) == 1:
                 self._woken.set()
         return quota
@@ -114,7 +115,8 @@ class SharedLimiter:
         for start in range(0, len(keys), MOST_AT_ONCE):
             if not await self._exchange(keys[start : start + MOST_AT_ONCE], is_closing=True):
                 break
-        self._accounts.clear()
+        for key in list(self._accounts):
+            self._forget(key)
         await self._redis.aclose()
 
     async def _speak(self) -> None:
@@ -160,7 +162,7 @@ class SharedLimiter:
                 account.stock = account.stock if account.uses else 0
                 self._others[key] = None
             elif not account.waiting:
-                del self._accounts[key]
+                self._forget(key)
 
     async def _exchange(self, keys: Sequence[bytes], *, is_closing: bool = False) -> bool:
         """Ask about these keys. False where Redis is away: then whoever waits may pass."""
@@ -201,7 +203,11 @@ class SharedLimiter:
             if account.has_to_tell:
                 self._others[key] = None
             else:
-                del self._accounts[key]
+                self._forget(key)
+
+    def _forget(self, key: bytes) -> None:
+        """Its record may still have the account."""
+        self._accounts.pop(key).limit = FORGOTTEN
 
     def _uncounted(self, waiting: Iterable[asyncio.Future[Quota | None]]) -> None:
         for call in waiting:
