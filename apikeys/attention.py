@@ -18,12 +18,13 @@ class KeySight(NamedTuple):
     """A key as the Overview has it.
 
     is_open: to every address. retired_…: the retired secret that was sent last, within a day.
-    limit_rpm: the contract's. has_second_factor: who reads.
+    limit_rpm: the contract's, if there is one. has_second_factor: who reads.
     """
 
     pk: uuid.UUID
     label: str
     created_at: dt.datetime
+    revoked_at: dt.datetime | None
     is_live: bool
     is_open: bool
     is_unused: bool
@@ -31,7 +32,7 @@ class KeySight(NamedTuple):
     retired_seen_at: dt.datetime | None
     retired_from: str | None
     retired_on: dt.datetime | None
-    limit_rpm: int
+    limit_rpm: int | None
     has_second_factor: bool
 
 

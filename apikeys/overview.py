@@ -84,6 +84,7 @@ def _keys(
             "pk",
             "label",
             "created_at",
+            "revoked_at",
             "works",
             "is_open",
             "is_unused",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from apikeys.routes import Route
 from portal.lib.address import Address
+from portal.lib.redact import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,11 @@ def address_not_allowed(address: Address) -> Verdict:
 
 
 def sport_not_allowed(sport: str) -> Verdict:
-    """Step 5. sport: as the path names it."""
+    """Step 5. sport: as the path names it, which may be a key in the wrong place."""
     return Verdict(
         403,
         "sport_not_allowed",
-        f"Sport '{sport}' is not in the sport allowlist of this API key. "
+        f"Sport '{redacted(sport)}' is not in the sport allowlist of this API key. "
         "Contact your account manager to extend the key's sports.",
     )
 

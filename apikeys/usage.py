@@ -83,11 +83,14 @@ class Sums:
 
 @dataclass(frozen=True)
 class Report:
-    """How some keys were used in a span. limit: calls a minute and key, as it is now."""
+    """How some keys were used in a span.
+
+    limit: calls a minute and key, as it is now; None without a contract.
+    """
 
     chart: Chart
     sums: dict[uuid.UUID, Sums]
-    limit: int
+    limit: int | None
 
     def of(self, key: Used) -> Sums:
         """Of one of the keys."""
@@ -96,29 +99,31 @@ class Report:
     def has_met_limit(self, key: Used) -> bool:
         """A call of it was too many."""
         sums = self.of(key)
-        return sums.over > 0 or sums.peak >= self.limit
+        return sums.over > 0 or (self.limit is not None and sums.peak >= self.limit)
 
     def is_near_limit(self, key: Used) -> bool:
         """A minute of it was above 80 % of the limit, or at it."""
-        return self.has_met_limit(key) or is_near(self.of(key).peak, self.limit)
+        is_met = self.has_met_limit(key)
+        return is_met or (self.limit is not None and is_near(self.of(key).peak, self.limit))
 
-    def percent(self, key: Used) -> int:
+    def percent(self, key: Used) -> int | None:
         """Of the limit, in the busiest minute."""
-        return self.of(key).peak * 100 // self.limit
+        return self.of(key).peak * 100 // self.limit if self.limit else None
 
 
 @dataclass(frozen=True)
 class Counted:
     """What was counted of some keys, as it was read: a report is made of it when one is shown.
 
-    span: its name. now: to a whole bar. began_at: before it none of them was there.
+    span: its name. now: to a whole bar. began_at: before it none of them was there. limit: as the
+    report has it.
     """
 
     lines: tuple[tuple[Any, ...], ...]
     span: str
     now: dt.datetime
     began_at: dt.datetime
-    limit: int
+    limit: int | None
 
     @cached_property
     def report(self) -> Report:
@@ -162,7 +167,7 @@ def calls_of(tenant: Tenant, span: Span, now: dt.datetime) -> Question[tuple[Any
 
 
 def counted_of(
-    lines: list[Any], keys: Collection[Used], span: Span, now: dt.datetime, limit: int
+    lines: list[Any], keys: Collection[Used], span: Span, now: dt.datetime, limit: int | None
 ) -> Counted:
     """A report before it is worked out."""
     return Counted(tuple(lines), span.name, floor(now, span.bar), _first_day(keys), limit)
@@ -193,7 +198,8 @@ def with_retired_use(keys: QuerySet[ApiKey], since: Any = None) -> QuerySet[ApiK
     """Each with the retired secret that was sent last, if one was within the last day.
 
     retired_seen_at and retired_from: when and from where it was sent; retired_on: the moment it was
-    retired. All None where there is none. since: for queries that are compiled once.
+    retired, which for one that was alive to the end is that of the key's revocation. All None where
+    there is none. since: for queries that are compiled once.
     """
     last = SecretUse.objects.filter(
         secret__key=OuterRef("pk"), last_used_at__gte=since or retired_since()

@@ -17,7 +17,7 @@ from apikeys.edge.app import Door
 from apikeys.edge.database import Database
 from apikeys.edge.usage import Usage
 from apikeys.models import KeyCalls, KeyRefusal, KeyUse, SecretUse
-from apikeys.refusals import ALLOWED, KEY_INVALID, NOT_FOUND, TOO_MANY_STREAMS
+from apikeys.refusals import ALLOWED, KEY_INVALID, NOT_FOUND
 from apikeys.services import rotate_key
 from portal.lib import clock
 from tests.conftest import MakeKey
@@ -111,25 +111,6 @@ def test_a_call_that_was_let_in_is_a_use_and_a_refused_one_is_none(
     assert use_of(unused) is None
 
 
-def test_a_call_that_is_refused_after_all_is_counted_as_that(
-    acme: Tenant, make_key: MakeKey
-) -> None:
-    """As a WebSocket that is one too many; also when the other count is on its way already."""
-    key, _ = make_key(acme)
-    kept = record(key)
-
-    async def work(counts: Usage) -> None:
-        for number in range(4):
-            counts.note(call_from(), kept, ALLOWED)
-            if number == 1:
-                await counts.flush()
-            if number % 2:
-                counts.overrule(call_from(), kept, TOO_MANY_STREAMS)
-
-    counting(work)
-    assert calls_of(key) == {"allowed": 2, "too_many_streams": 2}
-
-
 def test_they_are_written_while_the_door_is_open(
     acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,14 +166,39 @@ def test_refusals_are_kept_with_their_reason(acme: Tenant, make_key: MakeKey) ->
         async with opened(Door()) as ask:
             for number in range(3):
                 await ask(secret, path=f"/v1/{number}", query="api_key=none-of-your-business")
-            await ask(secret, path="/v1/vbk_ABCDEFGHIJKLMNOPQRSTUVWX", peer="192.0.2.1")
 
     run(work)
-    blocked, missed = KeyRefusal.objects.filter(key=key).order_by("outcome")
+    (blocked,) = KeyRefusal.objects.filter(key=key)
     assert (blocked.outcome, blocked.address, blocked.calls) == ("ip_not_allowed", str(OFFICE), 3)
     assert (blocked.method, blocked.path) == ("GET", "/v1/2")
     assert "You call from 203.0.113.7" in blocked.detail
-    assert (missed.outcome, missed.path) == ("not_found", "/v1/vbk_[redacted]")
+
+
+@pytest.mark.parametrize(
+    ("path", "outcome", "kept"),
+    [
+        ("/v1/{}", "not_found", "/v1/vbk_[redacted]"),
+        ("/v1/vbk%5f{}", "not_found", "/v1/vbk_[redacted]"),
+        ("/v1/%76bk_{}", "not_found", "/v1/vbk_[redacted]"),
+        ("/v1/%41", "not_found", "/v1/%41"),
+        ("/{}/v1/matches", "sport_not_allowed", "/vbk_[redacted]/v1/matches"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_kept_with_the_refusal(
+    acme: Tenant, make_key: MakeKey, path: str, outcome: str, kept: str
+) -> None:
+    """Neither where it was called nor in the reason."""
+    key, secret = make_key(acme)
+    bare = secret if path.startswith(("/{", "/v1/{")) else secret.removeprefix("vbk_")
+
+    async def work() -> None:
+        async with opened(Door()) as ask:
+            await ask(secret, path=path.format(bare))
+
+    run(work)
+    (refusal,) = KeyRefusal.objects.filter(key=key)
+    assert (refusal.outcome, refusal.path) == (outcome, kept)
+    assert bare not in refusal.detail
 
 
 def test_of_refusals_only_the_latest_few_are_kept(

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Role, Tenant, User
 from apikeys.models import ApiKey, CountedHour, KeyCalls, KeyUse, Period
 from portal.lib import clock
-from tests.conftest import MakeKey, make_member, signed_in
+from tests.conftest import MakeKey, make_authenticator, make_member, signed_in
 from tests.pages import Page, text
 
 MINUTE, HOUR, DAY = (dt.timedelta(**{unit: 1}) for unit in ("minutes", "hours", "days"))
@@ -281,6 +281,27 @@ def test_the_overview_says_what_needs_attention(
     assert "Last 24 hours, by the hour" in page.text and "allowed 1261" in page.text
     clock.move(DAY)
     assert "At its limit" not in text(signed_in(dave).get("/client/"))
+
+
+def test_a_tenant_without_a_contract_has_pages_all_the_same(
+    acme: Tenant, dave: User, sam: User, make_key: MakeKey
+) -> None:
+    """Calls beyond what `whoami` allows even then were too many; nothing else is near a limit."""
+    busy, _ = make_key(acme, label="Busy")
+    calm, _ = make_key(acme, label="Calm")
+    wrote(busy, HOUR, allowed=60, rate_limited=3)
+    wrote(calm, HOUR, allowed=60)
+    acme.contract.delete()  # type: ignore[attr-defined]
+    client = signed_in(dave)
+    page = text(client.get("/client/"))
+    assert re.findall(r"At its limit .*?: (\w+) Usage", page) == ["Busy"]
+    assert "Above 80 %" not in page and "rate_limited 3" in page
+    staff = signed_in(sam, has_second_factor=True)
+    make_authenticator(sam)
+    for path in ("/staff/accounts/tenant/", f"/staff/accounts/tenant/{acme.pk}/change/"):
+        assert staff.get(path).status_code == 200
+    for path in ("/client/api-access/", f"/client/api-access/{busy.pk}", "/client/usage"):
+        assert client.get(path).status_code == 404
 
 
 def test_the_overview_is_silent_where_all_is_well(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -134,7 +135,41 @@ def test_it_warns_of_a_revoked_key_that_is_still_used(
     key.refresh_from_db()
     revoke_key(tenant=acme, key_id=key.pk, version=key.version, actor=dave, origin=COMMAND_LINE)
     SecretUse.objects.create(secret=key.secrets.get(), last_used_at=clock.now(), calls=1)
-    assert "The key “Pricing” that you revoked on" in text(signed_in(dave).get("/client/"))
+    warning = f"The key “Pricing” that you revoked on {clock.now():%-d %B %Y} is still being used."
+    for page in pages_of(key, dave):
+        assert warning in page and "The key itself" not in page
+
+
+def test_of_a_secret_that_was_retired_before_its_key_was_revoked_it_says_both(
+    acme: Tenant, dave: User, make_key: MakeKey
+) -> None:
+    """Each with its own day."""
+    key, _ = make_key(acme)
+    by: Any = {"tenant": acme, "key_id": key.pk, "actor": dave, "origin": COMMAND_LINE}
+    key.refresh_from_db()
+    first = key.secrets.get()
+    rotated_on = f"{clock.now():%-d %B %Y}"
+    rotate_key(version=key.version, **by)
+    clock.move(dt.timedelta(days=7))
+    key.refresh_from_db()
+    revoked_on = f"{clock.now():%-d %B %Y}"
+    revoke_key(version=key.version, **by)
+    clock.move(dt.timedelta(days=2))
+    SecretUse.objects.create(secret=first, last_used_at=clock.now(), calls=1)
+    for page in pages_of(key, dave):
+        assert (
+            f"The secret of “Pricing” that you retired on {rotated_on} is still being used. "
+            f"The key itself was revoked on {revoked_on}. These calls are refused."
+        ) in page
+        assert "that you revoked" not in page
+    User.objects.filter(pk=dave.pk).update(language="ru")
+    assert "Сам ключ отозван" in text(signed_in(dave).get("/client/"))
+
+
+def pages_of(key: ApiKey, user: User) -> list[str]:
+    """Where it is said: the Overview, and the key's own page."""
+    client = signed_in(user)
+    return [text(client.get(path)) for path in ("/client/", f"/client/api-access/{key.pk}")]
 
 
 def trial(key: ApiKey, user: User, **asked: str) -> str:

@@ -104,7 +104,7 @@ class Door:
             decision = self._gate.decide_now(reading.call)
             if decision is None:
                 decision = await self._gate.decide_later(reading.call)
-            return _tell(scope, reading, decision, request_id)
+            return _tell(self._gate, scope, reading, decision, request_id)
         except Exception:  # whatever it is, nobody gets in by it
             _log.exception("The machine door failed on request %s", request_id)
             return refusal(UNAVAILABLE, Format.JSON, request_id)
@@ -138,12 +138,15 @@ class Door:
                 return
 
 
-def _tell(scope: Scope, reading: Reading, decision: Decision, request_id: str) -> Answer:
-    verdict, record, headers = decision
+def _tell(
+    gate: Gate, scope: Scope, reading: Reading, decision: Decision, request_id: str
+) -> Answer:
+    verdict, record, headers, _ = decision
     if record is None or not verdict.is_allowed:
         return refusal(verdict, reading.chosen, request_id, headers)
     handler = HANDLERS.get(reading.call.path)
     if handler is None:
+        gate.refuse_after_all(reading.call, decision, NOT_FOUND)
         return refusal(NOT_FOUND, reading.chosen, request_id, headers)
     chosen = reading.chosen or Format.JSON
     body = handler(record, chosen)

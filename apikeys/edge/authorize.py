@@ -76,6 +76,7 @@ class ForwardAuth:
                 if question.is_from_nginx:
                     said += ((b"x-auth-status", b"200"),)  # for its log
                 return _allowed((*said, *decision.headers), request_id)
+            self._gate.refuse_after_all(reading.call, decision, verdict)
         answer = refusal(verdict, reading.chosen, request_id, decision.headers)
         return _for_nginx(answer, verdict) if question.is_from_nginx else answer
 

@@ -46,11 +46,13 @@ class Decision(NamedTuple):
 
     An allowed call has a record. headers: what the answer must carry besides those of the verdict,
     whoever gives it: `RateLimit` and `RateLimit-Policy`, if the call was held against the limit.
+    counted_at: as `Usage.note` gives it.
     """
 
     verdict: Verdict
     record: Held | None
     headers: tuple[Header, ...] = ()
+    counted_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +170,13 @@ class Gate:
         quota = await parts.limiter.take(record, limit)
         return self._tell_counted(call, record, limit, quota)
 
-    def refuse_after_all(self, call: Call, record: Held, verdict: Verdict) -> None:
+    def refuse_after_all(self, call: Call, decision: Decision, verdict: Verdict) -> Decision:
         """What was let in is refused for a reason beyond the verdict: it is counted as that."""
-        self._open().usage.overrule(call, record, verdict)
+        record, usage = decision.record, self._open().usage
+        if record is None:
+            raise ValueError("nobody was let in")
+        counted_at = usage.overrule(call, record, verdict, decision.counted_at)
+        return decision._replace(verdict=verdict, counted_at=counted_at)
 
     async def is_ready(self) -> bool:
         """Whether a key could be checked just now."""
@@ -250,8 +256,8 @@ class Gate:
         headers: tuple[Header, ...] = (),
     ) -> Decision:
         """Every decision passes here, once."""
-        (self._parts or self._open()).usage.note(call, record, verdict)
-        return Decision(verdict, record, headers)
+        counted_at = (self._parts or self._open()).usage.note(call, record, verdict)
+        return Decision(verdict, record, headers, counted_at)
 
     def _complain(self, away: DatabaseAway) -> None:
         self._unsaid += 1

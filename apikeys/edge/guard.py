@@ -88,7 +88,8 @@ class Guard:
             verdict = KEY_INVALID
         else:
             return _Visit(request_id, decision, chosen, call, _Once(record, switched))
-        return _Visit(request_id, decision._replace(verdict=verdict), chosen)
+        decision = self._gate.refuse_after_all(call, decision, verdict)
+        return _Visit(request_id, decision, chosen)
 
     async def _pass_on(self, visit: _Visit, scope: Scope, receive: Receive, send: Send) -> None:
         headers = visit.decision.headers
@@ -110,7 +111,7 @@ class Guard:
             stream = await streams.admit(visit.call, record, switched)
             refused = TOO_MANY_STREAMS
             if stream is None:
-                self._gate.refuse_after_all(visit.call, record, refused)
+                self._gate.refuse_after_all(visit.call, visit.decision, refused)
         if stream is None:
             answer = refusal(refused, visit.chosen, visit.request_id)
             await refuse_handshake(answer, scope, receive, send)

@@ -26,18 +26,28 @@ class Refusal:
 
 
 class Tally:
-    """The calls of one key. used_at: when it was last let in; 0 for never.
+    """The calls of one key. used_at: when it was last let in; 0 for never. earlier_at: before that.
 
     What most keys have no need for is made when it is.
     """
 
-    __slots__ = ("address", "allowed", "key", "refusals", "refused", "used_at")
+    __slots__ = (
+        "address",
+        "allowed",
+        "earlier_address",
+        "earlier_at",
+        "key",
+        "refusals",
+        "refused",
+        "used_at",
+    )
 
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.allowed = 0
-        self.used_at = 0.0
+        self.used_at = self.earlier_at = 0.0
         self.address: Address | None = None
+        self.earlier_address: Address | None = None
         self.refused: Counter[str] | None = None
         self.refusals: dict[tuple[str, Address | None], Refusal] | None = None
 
@@ -50,7 +60,20 @@ class Tally:
         """Count calls that were, the last of them now."""
         self.allowed += calls
         if now >= self.used_at:
+            self.earlier_at, self.earlier_address = self.used_at, self.address
             self.used_at, self.address = now, address
+
+    def take_back(self, at: float) -> None:
+        """A call that was let in then was refused after all, and so was no use of the key.
+
+        What is written already stays so: of calls the row here is then one below zero.
+        """
+        self.allowed -= 1
+        if self.used_at == at:
+            self.used_at, self.address = self.earlier_at, self.earlier_address
+        elif self.earlier_at != at:
+            return
+        self.earlier_at, self.earlier_address = 0.0, None
 
     def refuse(self, call: Call, verdict: Verdict, now: float, most_reasons: int) -> None:
         """Count a refusal; note what it was about unless there are too many different ones."""

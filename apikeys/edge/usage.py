@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from time import monotonic
 
 from apikeys.edge.database import Database, DatabaseAway
@@ -76,31 +76,41 @@ class Usage:
         """How many tallies are still to be written, at most."""
         return self._held + len(self._minute) + len(self._again)
 
-    def note(self, call: Call, record: Held | None, verdict: Verdict) -> None:
-        """A call was decided. record: that of its key, where it is one of ours."""
+    def note(self, call: Call, record: Held | None, verdict: Verdict) -> float | None:
+        """A call was decided. record: that of its key, where it is one of ours.
+
+        Gives the moment by which it is counted; None if it is in the sums alone.
+        """
         self._add_up()  # what came earlier: of last uses the later one is to stay
         if record is None:
             self.refused[verdict.code] += 1
-            return
+            return None
         now = clock.timestamp()
         tally = self._tally(record.key, now)
         if verdict.is_allowed:
             self._allowed += 1
-            tally.let_in(now, call.address)
-            return
-        self.refused[verdict.code] += 1
-        tally.refuse(call, verdict, now, MOST_REASONS)
-        if record.is_secret_retired:
-            self._note_retired(record.secret_id, call, now)
+            if tally is not None:
+                tally.let_in(now, call.address)
+        else:
+            self.refused[verdict.code] += 1
+            if tally is not None:
+                tally.refuse(call, verdict, now, MOST_REASONS)
+            if record.is_secret_retired:
+                self._note_retired(record.secret_id, call, now)
+        return None if tally is None else now
 
-    def overrule(self, call: Call, record: Held, verdict: Verdict) -> None:
-        """A call that was noted as let in a moment ago was refused after all: it is that instead.
+    def overrule(
+        self, call: Call, record: Held, verdict: Verdict, counted_at: float | None
+    ) -> float | None:
+        """A call that was noted as let in was refused after all: it is that instead.
 
-        Of the sums, which only grow, it is in both.
+        counted_at: what `note` gave, as this does. It is taken back from the minute in which it was
+        counted. Of the sums, which only grow, it is in both.
         """
-        self.note(call, record, verdict)
-        if tally := self._minute.tallies.get(record.key):
-            tally.allowed -= 1  # below zero where the other was written in between
+        noted_at = self.note(call, record, verdict)
+        if counted_at is not None and (tally := self._tally(record.key, counted_at)) is not None:
+            tally.take_back(counted_at)
+        return noted_at
 
     def open(self) -> None:
         """Begin to write every few seconds."""
@@ -184,16 +194,15 @@ class Usage:
             self._allowed += len(self._again)
             self._again.clear()
 
-    def _tally(self, key: bytes, now: float) -> Tally:
-        """The key's, for this minute."""
-        self._turn_to(now)
+    def _tally(self, key: bytes, at: float) -> Tally | None:
+        """The key's, for the minute of that moment; None where there is no room for one more."""
+        self._turn_to(at)
         tally = self._minute.tallies.get(key)
         if tally is None:
-            tally = Tally(key)
-            if self._is_full:  # nobody will read it
+            if self._is_full:
                 self.lost += 1
             else:
-                self._minute.tallies[key] = tally
+                tally = self._minute.tallies[key] = Tally(key)
         return tally
 
     @property
@@ -203,7 +212,7 @@ class Usage:
     def _turn_to(self, now: float) -> None:
         """Begin the minute, unless it is this one.
 
-        Where the clock was set back, one that waits is gone on with.
+        Where it is an earlier one, or the clock was set back, one that waits is gone on with.
         """
         if not self._minute_began <= now < self._minute_ends:
             self._put_by()
@@ -233,6 +242,13 @@ class Usage:
         while True:
             flush_at = monotonic() + FLUSH_SECONDS
             if self._batch is None:
-                await self._merging.run(flush_at)
+                await _unless_it_fails(self._merging.run(flush_at))
             await asyncio.sleep(flush_at - monotonic())
-            await self.flush()
+            await _unless_it_fails(self.flush())
+
+
+async def _unless_it_fails(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception:  # whatever it is, it must not end the writing
+        _log.exception("The use of keys could not be written; it is tried again")

@@ -11,7 +11,7 @@ from apikeys.edge.tallies import Minute, Row, Tally
 from apikeys.edge.usage_sql import AT_ONCE, KEEP, TRIM, WRITE
 from apikeys.waiting import SLICES, slice_of
 from portal.lib.address import Address
-from portal.lib.redact import redacted
+from portal.lib.redact import redacted_path
 
 BATCH = 1_000  # tallies in a statement, so that none takes long, here (milliseconds) or there
 MOST_BY_ROW = 1_000  # of a minute and without refusals; more of them wait in rows of many
@@ -133,7 +133,7 @@ def _refusals(tally: Tally) -> Iterator[dict[str, Any]]:
             "address": _text(address) or "",
             "at": refusal.at,
             "method": _printable(refusal.method)[:METHOD_LENGTH],
-            "path": _printable(redacted(path))[:PATH_LENGTH],
+            "path": _printable(redacted_path(path))[:PATH_LENGTH],
             "detail": _printable(refusal.detail)[:DETAIL_LENGTH],
             "calls": refusal.calls,
         }

@@ -69,8 +69,10 @@ WITH {_MINE}, sent AS MATERIALIZED (
     )
     JOIN keys ON keys.id = noted.key ORDER BY noted.key, noted.outcome, noted.address
     ON CONFLICT (key_id, outcome, address) DO UPDATE
-    SET at = greatest(known.at, excluded.at), method = excluded.method, path = excluded.path,
-        detail = excluded.detail, calls = known.calls + excluded.calls
+    SET calls = known.calls + excluded.calls, at = greatest(known.at, excluded.at),
+        method = CASE WHEN known.at > excluded.at THEN known.method ELSE excluded.method END,
+        path = CASE WHEN known.at > excluded.at THEN known.path ELSE excluded.path END,
+        detail = CASE WHEN known.at > excluded.at THEN known.detail ELSE excluded.detail END
 ), retired AS (
     INSERT INTO apikeys_secretuse AS known (secret_id, last_used_at, last_address, calls)
     SELECT id, at, address, calls FROM secrets ORDER BY id

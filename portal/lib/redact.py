@@ -2,6 +2,7 @@
 
 import logging
 import re
+from urllib.parse import unquote
 
 _RULES = [
     (re.compile(r"vbk_[0-9A-Za-z]{8,}"), "vbk_[redacted]"),
@@ -15,6 +16,12 @@ def redacted(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
+
+
+def redacted_path(path: str) -> str:
+    """The same of a raw path, also where they are percent-encoded in it: then it is decoded."""
+    decoded = unquote(path)
+    return redacted(path if redacted(decoded) == decoded else decoded)
 
 
 class RedactingFormatter(logging.Formatter):
