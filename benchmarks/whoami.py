@@ -100,7 +100,7 @@ def _compare(peers: Sequence[tuple[Served, Served]], given: argparse.Namespace) 
 
 @contextmanager
 def _changing(made: Rig) -> Iterator[None]:
-    """What is announced is read anew, and makes the next call of each key go the long way."""
+    """What is announced is read anew, and all other keys are looked at once more."""
     is_over = threading.Event()
 
     def change() -> None:

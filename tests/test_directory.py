@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import astuple, replace
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -108,10 +109,29 @@ def test_an_announcement_overrules_what_it_is_about(payload: str, is_overruled: 
     assert directory.believes(make_row(), begun) is not is_overruled
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [f"contract:{uuid.UUID(int=2)}:2", f"key:{uuid.UUID(int=1002)}:2", "secret:2:2", "market:7:3"],
+)
+def test_what_is_announced_of_others_leaves_a_record_as_it_is(payload: str) -> None:
+    """With all that is kept about its key: its next call goes the short way."""
+    directory = Directory(100)
+    directory.prove(monotonic())
+    sha = learnt(directory, 1)
+    record = directory.find(sha)
+    directory.hear(payload)
+    assert directory.ready(sha) is record
+    learnt(directory, 2, make_row(2, key_version=2, secret_version=2))
+    assert directory.ready(sha) is record
+    directory.hear(f"key:{uuid.UUID(int=1001)}:2")
+    assert directory.ready(sha) is None
+
+
 def test_one_read_tells_about_a_tenant_for_all_its_keys() -> None:
     """What they share is shared."""
     directory = Directory(100)
     one, other = learnt(directory, 1), learnt(directory, 2)
+    assert isinstance(directory.find(one), Held) and isinstance(directory.find(other), Held)
     directory.hear(f"tenant:{uuid.UUID(int=1)}:2")
     assert directory.find(other) is MISSING
     row = make_row(1)

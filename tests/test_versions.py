@@ -45,7 +45,7 @@ class Interleaving(RuleBasedStateMachine):
 
     TENANT_OF = {1: 1, 2: 1, 3: 2}
 
-    @initialize(most_keys=st.sampled_from([1, 2, 16]))
+    @initialize(most_keys=st.sampled_from([1, 2, 64]))
     def begin(self, most_keys: int) -> None:
         """Everything is there."""
         self.serials = count(1)

@@ -3,7 +3,7 @@
 The verdict on a call, and whoami's answer, depend on the call and on what is known of its key, and
 on nothing else (`apikeys.verdict`). Where neither has changed they hold. What is new with each call
 is done with each: whether announcements still arrive, the limit, the count, the id of the request.
-Whatever is unusual goes the long way, and so does the first call of a key after each announcement.
+Whatever is unusual goes the long way, and so does the first call of a key after a change to it.
 """
 
 from dataclasses import dataclass

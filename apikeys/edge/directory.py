@@ -83,10 +83,10 @@ class Directory:
         To be believed only while `is_fresh`.
         """
         ready = self._ready.get(sha)
-        if ready is not None and ready.moment == self._moment:
+        if ready is not None and (ready.moment == self._moment or self._still_holds(sha, ready)):
             return ready
         if self._vouched(sha):
-            record = self._entries.row(sha).record()
+            record = self._entries.record(sha)
             self._make_ready(sha, record)
             return record
         unknown = self._unknown.get(sha)
@@ -97,9 +97,11 @@ class Directory:
     def ready(self, sha: bytes) -> Held | None:
         """A record that is held ready and to be believed now; None where it takes a longer look."""
         ready = self._ready.get(sha)
-        if ready is None or ready.moment != self._moment:
+        if ready is None or monotonic() > self._believed_until:
             return None
-        return ready if monotonic() <= self._believed_until else None
+        if ready.moment == self._moment or self._still_holds(sha, ready):
+            return ready
+        return None
 
     def believes(self, row: Row | None, begun: int) -> bool:
         """Whether a read that began in that moment has not been overruled since."""
@@ -219,6 +221,13 @@ class Directory:
         self._ready[sha] = record
         if len(self._ready_order) > self._most_keys // READY_SHARE:
             del self._ready[self._ready_order.popleft()]
+
+    def _still_holds(self, sha: bytes, ready: Held) -> bool:
+        """Whether what was announced since its last check concerned others."""
+        if not (self._entries.is_of(sha, ready) and self._vouched(sha)):
+            return False
+        ready.moment = self._moment
+        return True
 
     def _vouched(self, sha: bytes) -> bool:
         """Whether there is an entry that nothing overrules."""

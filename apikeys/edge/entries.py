@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from apikeys.edge.held import Held
 from apikeys.edge.rows import Own, Row, Shared
 
 # key, tenant, secret, versions of key and secret, number of the grants, moment, flags; networks
@@ -76,6 +77,20 @@ class Entries:
         )
         return Row(self._tenancies[tenant_id].shared, own)
 
+    def record(self, sha: bytes) -> Held:
+        """What the verdict is made from, and what says whether it still `is_of`."""
+        row = self.row(sha)
+        record = row.record()
+        record.packed, record.shared = self._packed[sha], row.shared
+        return record
+
+    def is_of(self, sha: bytes, record: Held) -> bool:
+        """Whether the entry is the very one that this record was made from."""
+        packed = self._packed.get(sha)
+        if packed is None or packed is not record.packed:
+            return False
+        return self._tenancies[_HEAD.unpack_from(packed)[1]].shared is record.shared
+
     def put_own(self, sha: bytes, row: Row, moment: int) -> None:
         """Hold a key's own part, instead of an earlier one. What it shares is held already."""
         own, tenant_id = row.own, row.shared.tenant_id.bytes
@@ -103,8 +118,10 @@ class Entries:
         tenancy = self._tenancies.get(shared.tenant_id.bytes)
         if tenancy is None:
             self._tenancies[shared.tenant_id.bytes] = Tenancy(shared, moment)
-        else:
-            tenancy.shared, tenancy.moment = shared, moment
+            return
+        if tenancy.shared != shared:  # else the records that were made from it may stay
+            tenancy.shared = shared
+        tenancy.moment = moment
 
     def at_hand(self) -> bytes:
         """The entry that the hand points to. IndexError if there is none."""

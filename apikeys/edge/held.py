@@ -9,14 +9,15 @@ class Held(KeyRecord):
     """A record, and what is kept about its key elsewhere, so that no call has to look for it.
 
     Each part is for the one who put it here, who knows by itself whether it is still the right
-    one. moment: of the directory's last check. before: the last call that was let in, and its
-    answer (apikeys.edge.again). log: the limiter's.
+    one. moment: of the directory's last check. packed, shared: what it was made from, in the
+    directory's entries. before: the last call that was let in, and its answer
+    (apikeys.edge.again). log: the limiter's.
 
     Not in an object of its own, since with many keys in use each object costs a call dearly:
     docs/decisions/0007-directory.md.
     """
 
-    __slots__ = ("before", "log", "moment")
+    __slots__ = ("before", "log", "moment", "packed", "shared")
 
     # What KeyRecord declares is not to be written; these are, by whoever they are for.
     __setattr__ = object.__setattr__
@@ -26,6 +27,8 @@ class Held(KeyRecord):
     __hash__ = object.__hash__
 
     moment: int
+    packed: Any
+    shared: Any
     before: Any
     log: Any
 
@@ -33,4 +36,4 @@ class Held(KeyRecord):
         """As a KeyRecord; nothing is kept at first."""
         super().__init__(*given, **named)
         self.moment = -1
-        self.before = self.log = None
+        self.packed = self.shared = self.before = self.log = None
