@@ -95,7 +95,12 @@ def _create(admin: psycopg.Connection[Any], name: str, template: str = "template
 
 
 def _drop(admin: psycopg.Connection[Any], name: str) -> None:
-    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} (FORCE)").format(sql.Identifier(name)))
+    """Those who are leaving it are waited for: (FORCE) is refused while one is the application's."""
+    drop = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
+    try:
+        admin.execute(drop)  # which waits five seconds
+    except psycopg.errors.ObjectInUse:
+        admin.execute(drop + sql.SQL(" (FORCE)"))
 
 
 def _use(name: str) -> None:
