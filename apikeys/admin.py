@@ -20,33 +20,42 @@ from apikeys.amqp.acts import access_of, keep_in_step
 from apikeys.amqp.staff import AmqpAccessAdmin
 from apikeys.forms import ContractForm
 from apikeys.models import Contract
-from apikeys.propagation import await_effect
+from apikeys.propagation import Effect, await_effect
 from apikeys.services import change_contract, open_tenant
 
 __all__ = ["AmqpAccessAdmin", "ContractAdmin", "TenantAdmin"]  # what the panel finds here
 
 
-def _set_active(request: HttpRequest, tenant: Tenant, *, is_active: bool) -> None:
-    set_tenant_active(
-        tenant_id=tenant.pk,
-        is_active=is_active,
-        actor=request.user,  # type: ignore[arg-type]
-        origin=Origin.of(request),
-    )
+def _set_active(request: HttpRequest, tenant: Tenant, *, is_active: bool) -> Effect | None:
+    with transaction.atomic():  # the version is the one that this act has made
+        changed = set_tenant_active(
+            tenant_id=tenant.pk,
+            is_active=is_active,
+            actor=request.user,  # type: ignore[arg-type]
+            origin=Origin.of(request),
+        )
+        changed.refresh_from_db(fields=["version"])
     if not keep_in_step(tenant):
         messages.warning(
             request, _("The message broker has not heard of it; it is told within a minute.")
         )
+    return await_effect("tenant", changed.pk, changed.version)
 
 
 def _suspend(request: HttpRequest, tenant: Tenant) -> Any:
-    _set_active(request, tenant, is_active=False)
-    return _("Suspended: its keys open nothing, its members cannot sign in.")
+    effect = _set_active(request, tenant, is_active=False)
+    said = _("Suspended: its members cannot sign in, its keys are to be refused.")
+    if effect and effect.is_everywhere:
+        said = _("Suspended: its keys open nothing, its members cannot sign in.")
+    return _with_effect(said, effect)
 
 
 def _reactivate(request: HttpRequest, tenant: Tenant) -> Any:
-    _set_active(request, tenant, is_active=True)
-    return _("Active again.")
+    return _with_effect(_("Active again."), _set_active(request, tenant, is_active=True))
+
+
+def _with_effect(said: Any, effect: Effect | None) -> str:
+    return f"{said} {effect.sentence}".strip() if effect else str(said)
 
 
 @admin.register(Tenant)
@@ -103,6 +112,7 @@ class TenantAdmin(StaffAdmin):
             if "name" in form.changed_data:
                 stored = Tenant.objects.get(pk=obj.pk)
                 rename_tenant(tenant=stored, name=obj.name, actor=actor, origin=origin)
+                _tell_effect_after_commit(request, "tenant", stored)
             return
         opened = open_tenant(slug=obj.slug, name=obj.name, actor=actor, origin=origin)
         obj.pk = opened.pk
@@ -115,9 +125,17 @@ class TenantAdmin(StaffAdmin):
         return redirect("admin:accounts_tenant_change", obj.pk)
 
 
-def _tell_effect(request: HttpRequest, contract: Contract) -> None:
-    """In how many processes of the machine door new terms are in effect, and after how long."""
-    effect = await_effect("contract", contract.pk, contract.version)
+def _tell_effect_after_commit(request: HttpRequest, kind: str, changed: Tenant | Contract) -> None:
+    """In how many processes of the machine door the change is in effect, and after how long.
+
+    The panel's pages are one transaction each: before its end nobody can hear of it.
+    """
+    changed.refresh_from_db(fields=["version"])
+    transaction.on_commit(partial(_tell_effect, request, kind, changed))
+
+
+def _tell_effect(request: HttpRequest, kind: str, changed: Tenant | Contract) -> None:
+    effect = await_effect(kind, changed.pk, changed.version)
     if effect and effect.sentence:
         messages.info(request, effect.sentence)
 
@@ -145,5 +163,4 @@ class ContractAdmin(StaffAdmin):
             origin=Origin.of(request),
             terms=terms,
         )
-        # The panel's pages are one transaction each: before its end nobody can hear of it.
-        transaction.on_commit(partial(_tell_effect, request, changed))
+        _tell_effect_after_commit(request, "contract", changed)

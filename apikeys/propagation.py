@@ -31,21 +31,29 @@ GROUP BY change.kind, change.name
 
 @dataclass(frozen=True)
 class Effect:
-    """In so many of so many processes; seconds: from the change to the last of them, if known."""
+    """In so many of so many processes.
+
+    seconds: to the last of them, if known. From the statement that made the change, since nobody
+    is told when a COMMIT was: never too few, and too many by what its transaction did after it.
+    is_known: False where it could not be asked.
+    """
 
     reached: int
     processes: int
     seconds: float | None
+    is_known: bool = True
 
     @property
     def is_everywhere(self) -> bool:
         """All processes that were there have acknowledged it."""
-        return self.reached >= self.processes
+        return self.is_known and self.reached >= self.processes
 
     @property
     def sentence(self) -> str:
         """For a page; empty where there is no process that would have to hear."""
         numbers = {"reached": self.reached, "processes": self.processes}
+        if not self.is_known:
+            return _("It could not be asked in how many processes this is in effect.")
         if not self.processes:
             return ""
         if not self.is_everywhere:
@@ -62,15 +70,22 @@ class Effect:
         )
 
 
+_NOT_KNOWN = Effect(0, 0, None, is_known=False)
+
+
 def effect_of(kind: str, name: object, version: int) -> Effect | None:
     """How far the change has come that gave the row this version, or a later one.
 
     kind and name: as the database announces it: `key`, `tenant`, `contract`, `markets`, `catalogue`
-    and the row's id. None where it is not known any more, an hour later at the earliest.
+    and the row's id. None where it is not known any more, an hour later at the earliest. Where it
+    cannot be asked it says so and does not raise: what was done is done, and its page must come.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOOK, [kind, str(name), version])
-        found = cursor.fetchone()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_LOOK, [kind, str(name), version])
+            found = cursor.fetchone()
+    except DatabaseError:
+        return _NOT_KNOWN
     return Effect(found[1], found[0], found[2]) if found else None
 
 
@@ -80,21 +95,18 @@ def await_effect(
     """The same, as soon as it is in effect everywhere, or after so long; for after a commit.
 
     seconds: WAIT_SECONDS unless they are given.
-
-    None also where it cannot be asked: what was done is done, and its page must come.
     """
     ends_at = time.monotonic() + (WAIT_SECONDS if seconds is None else seconds)
     pauses = iter(_PAUSES)
     pause = _PAUSES[0]
-    try:
-        while True:
-            effect = effect_of(kind, name, version)
-            if effect is None or effect.is_everywhere or time.monotonic() >= ends_at:
-                return effect
-            pause = next(pauses, pause)
-            time.sleep(pause)
-    except DatabaseError:
-        return None
+    while True:
+        effect = effect_of(kind, name, version)
+        if effect is None or not effect.is_known or effect.is_everywhere:
+            return effect
+        if time.monotonic() >= ends_at:
+            return effect
+        pause = next(pauses, pause)
+        time.sleep(pause)
 
 
 def _in_words(seconds: float) -> str:

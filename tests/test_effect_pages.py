@@ -1,7 +1,8 @@
 """What pages say after a change: in how many processes it is in effect, and after how long."""
 
+from uuid import uuid4
+
 import pytest
-from django.db import connections
 
 from accounts.models import Tenant, User
 from accounts.origin import COMMAND_LINE
@@ -9,7 +10,7 @@ from apikeys import propagation
 from apikeys.models import DoorProcess
 from markets.services.choices import set_default
 from tests.conftest import MakeKey, signed_in
-from tests.effect import a_process, aside, with_doors
+from tests.effect import a_process, aside, nobody_can_ask, with_doors
 from tests.pages import text
 
 
@@ -76,21 +77,69 @@ def test_the_page_of_markets_says_it_too(acme: Tenant, tina: User) -> None:
     with_doors(1, lambda: aside(act))
 
 
-def test_a_page_comes_even_if_nobody_can_be_asked(
+def test_a_page_comes_even_if_nobody_can_be_asked_and_promises_nothing(
     acme: Tenant, dave: User, make_key: MakeKey
 ) -> None:
-    """A new secret is in force already: it must be shown."""
+    """A new secret is in force already: it must be shown. That the old one is dead is not said."""
     key, _ = make_key(acme)
-    key.refresh_from_db()
-    with connections["owner"].cursor() as cursor:
-        cursor.execute("ALTER TABLE apikeys_acknowledgement RENAME TO away")
-    try:
-        path = f"/client/api-access/{key.pk}/rotate"
-        answer = signed_in(dave).post(path, {"version": key.version})
-        assert answer.status_code == 200 and "vbk_" in answer.content.decode()
-    finally:
-        with connections["owner"].cursor() as cursor:
-            cursor.execute("ALTER TABLE away RENAME TO apikeys_acknowledgement")
+    client = signed_in(dave)
+    path = f"/client/api-access/{key.pk}"
+    unknown = "It could not be asked in how many processes this is in effect."
+    with nobody_can_ask():
+        for what, said, never in (
+            ("rotate", "The old secret is retired.", "The old secret no longer works."),
+            ("revoke", "“Pricing” is revoked.", "No call gets in with it."),
+        ):
+            key.refresh_from_db()
+            answer = client.post(f"{path}/{what}", {"version": key.version}, follow=True)
+            page = text(answer)
+            assert answer.status_code == 200 and f"{said} {unknown}" in page, what
+            assert never not in page and "vbk_" in answer.content.decode()
+            assert "?effect=1" in answer.content.decode() and "Look again" in page
+    assert unknown not in text(client.get(f"{path}?effect=1"))
+
+
+STAFF_ACTS = [
+    ("suspend", "Suspended: its members cannot sign in, its keys are to be refused."),
+    ("reactivate", "Active again."),
+    ("change/", "was changed successfully."),
+]
+
+
+def staff_act(sam: User, tenant: Tenant, what: str) -> str:
+    """What the panel says after the act, or after a change of the name."""
+    client = signed_in(sam, has_second_factor=True)
+    path = f"/staff/accounts/tenant/{tenant.pk}/{what}"
+    return text(client.post(path, {"name": f"Acme, {uuid4()}"}, follow=True))
+
+
+def test_staff_are_told_how_far_it_has_come_what_they_do_to_a_tenant(
+    acme: Tenant, sam: User
+) -> None:
+    def act() -> None:
+        for what, _ in STAFF_ACTS:
+            page = staff_act(sam, acme, what)
+            assert page.count("In effect on every process after 0.") == 1, what
+            assert ("its keys open nothing" in page) is (what == "suspend")
+
+    with_doors(1, lambda: aside(act))
+
+
+def test_staff_are_promised_nothing_that_no_process_has_acknowledged(
+    acme: Tenant, sam: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where one is silent, nor where nobody can be asked."""
+    monkeypatch.setattr(propagation, "WAIT_SECONDS", 0.05)
+    a_process()
+    for what, said in STAFF_ACTS:
+        page = staff_act(sam, acme, what)
+        assert said in page and "its keys open nothing" not in page
+        assert "Not yet everywhere: in effect in 0 of 1 processes." in page, what
+    with nobody_can_ask():
+        for what, said in STAFF_ACTS:
+            page = staff_act(sam, acme, what)
+            assert said in page and "its keys open nothing" not in page
+            assert "It could not be asked in how many processes this is in effect." in page, what
 
 
 def test_staff_are_told_how_far_a_contract_has_come(acme: Tenant, sam: User) -> None:

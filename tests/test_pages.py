@@ -1,5 +1,6 @@
 """Pages that belong to no act: health, help, overview, preferences, and the pages of errors."""
 
+import datetime as dt
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -247,6 +248,21 @@ def test_a_moment_is_written_in_the_readers_zone_with_the_zone(
     page = signed_in(dave).get(path)
     assert f"{local:%Y-%m-%d %H:%M} IST" in text(page)
     assert f'datetime="{key.created_at:%Y-%m-%dT%H:%M:%SZ}"' in page.content.decode()
+
+
+def test_what_was_less_than_a_minute_ago_was_just_now(
+    acme: Tenant, dave: User, make_key: MakeKey
+) -> None:
+    """In both languages, also where a page may not ask the time."""
+    key, _ = make_key(acme)
+    KeyUse.objects.create(key=key, last_used_at=clock.now())
+    pages = ["/client/", f"/client/api-access/{key.pk}"]
+    for language, said in (("en", "(just now)"), ("ru", "(только что)")):
+        User.objects.filter(pk=dave.pk).update(language=language)
+        for page in pages:
+            assert said in text(signed_in(dave).get(page)), page
+    KeyUse.objects.update(last_used_at=clock.now() - dt.timedelta(minutes=5))
+    assert "(прошло: 5 минут)" in text(signed_in(dave).get(pages[1]))
 
 
 @pytest.mark.parametrize(

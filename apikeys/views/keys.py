@@ -171,15 +171,16 @@ def _done(
 ) -> HttpResponse:
     """What was done, in how many processes it is in effect, and the way on.
 
-    Where it is not in effect everywhere within a second, to the page that can be asked again.
+    Where it is not in effect everywhere within a second, or that is not known, to the page that can
+    be asked again.
     not_yet: what is said then, if it is less.
     """
     effect = await_effect("key", key.pk, key.version)
-    if effect and not effect.is_everywhere:
-        messages.success(request, f"{not_yet or said} {effect.sentence}")
-        return redirect(reverse("apikeys:key_detail", args=[key.pk]) + "?effect=1")
-    messages.success(request, f"{said} {effect.sentence}".strip() if effect else said)
-    return redirect(*then)
+    if effect and effect.is_everywhere:
+        messages.success(request, f"{said} {effect.sentence}".strip())
+        return redirect(*then)
+    messages.success(request, f"{not_yet or said} {effect.sentence if effect else ''}".strip())
+    return redirect(reverse("apikeys:key_detail", args=[key.pk]) + "?effect=1")
 
 
 def _may_change(request: PortalRequest) -> bool:
