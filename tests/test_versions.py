@@ -1,6 +1,7 @@
 """The rule of versions: whatever order changes, announcements and reads come in, newest wins."""
 
 import ipaddress
+import struct
 import uuid
 from dataclasses import dataclass, replace
 from itertools import count
@@ -34,6 +35,7 @@ class Read:
     number: int
     begun: int
     found: dict[str, State] | None = None
+    is_of_fingerprints: bool = False
 
 
 class Interleaving(RuleBasedStateMachine):
@@ -87,10 +89,11 @@ class Interleaving(RuleBasedStateMachine):
         """The next announcement of the queue."""
         self._hear()
 
-    @rule(number=st.sampled_from([1, 2, 3]))
-    def begin_read(self, number: int) -> None:
-        """Of one key."""
-        self.reads.append(Read(number, self.directory.moment))
+    @rule(number=st.sampled_from([1, 2, 3]), is_of_fingerprints=st.booleans())
+    def begin_read(self, number: int, is_of_fingerprints: bool) -> None:
+        """Of one key: of all that is known of it, or of whether it is as it was."""
+        moment = self.directory.moment
+        self.reads.append(Read(number, moment, is_of_fingerprints=is_of_fingerprints))
 
     @precondition(lambda self: self.reads)
     @rule(index=st.integers(0, 100))
@@ -173,6 +176,7 @@ class Interleaving(RuleBasedStateMachine):
             key_version=key.version,
             secret_version=secret.version,
             sports=(SPORTS[secret.serial],),
+            fingerprint=key.serial * 1000 + secret.serial,
         )
         shared = replace(
             row.shared,
@@ -181,9 +185,15 @@ class Interleaving(RuleBasedStateMachine):
             slug=str(contract.serial),
             contract_version=contract.version,
             sports=SPORTS,
+            fingerprint=tenant.serial * 1000 + contract.serial,
         )
         learnt = Row(shared, row.own) if secret.is_there else None
-        self.directory.learn(digest(f"secret {read.number}"), learnt, read.begun)
+        sha = digest(f"secret {read.number}")
+        if read.is_of_fingerprints:
+            fingerprints = (shared.fingerprint, row.own.fingerprint) if learnt else (0, 0)
+            self.directory.confirm(sha, struct.pack(">qq", *fingerprints), read.begun)
+        else:
+            self.directory.learn(sha, learnt, read.begun)
         return learnt
 
 

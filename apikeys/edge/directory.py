@@ -10,6 +10,7 @@ docs/decisions/0007-directory.md has the reasons.
 import uuid
 from collections import deque
 from enum import Enum
+from itertools import chain, islice
 from time import monotonic
 
 from apikeys.edge.entries import Entries, Tenancy
@@ -58,6 +59,7 @@ class Directory:
         self._round_began = 0
         self._left_in_round = 0
         self._round_epoch = self._swept_epoch = -1  # of the round under way, and of the last whole
+        self._spared_until = float("-inf")
 
     def __len__(self) -> int:
         """How many keys are remembered, those that are not believed any more included."""
@@ -141,6 +143,24 @@ class Directory:
         while len(self._entries) > self._most_keys:
             self._evict()
 
+    def held(self, most: int) -> list[bytes]:
+        """The hashes of so many of those that are remembered, first of those held ready."""
+        others = (sha for sha in self._entries if sha not in self._ready)
+        return list(islice(chain(self._ready, others), most))
+
+    def spare(self, seconds: float) -> None:
+        """Let go of nothing that is not believed for so long: it is being asked about."""
+        self._spared_until = monotonic() + seconds
+
+    def confirm(self, sha: bytes, fingerprints: bytes, begun: int) -> None:
+        """A read that began in that moment found these (`rows.FINGERPRINTS`).
+
+        Where they are those of the row that is held, it was read in that moment as it is. What was
+        announced since decides as before.
+        """
+        if self._entries.fingerprints(sha) == fingerprints:
+            self._entries.confirm(sha, begun, self._ready.get(sha))
+
     def hear(self, payload: str) -> None:
         """An announcement: `kind:id:version`, or `*` for everything.
 
@@ -186,7 +206,8 @@ class Directory:
         is still remembered; and no read that began before is let in any more. Where nothing has
         been overruled since, there is nothing to look for.
         """
-        if not self._floors and self._swept_epoch == self._epoch:
+        is_swept = not self._floors and self._swept_epoch == self._epoch
+        if is_swept or monotonic() < self._spared_until:
             return
         for _ in range(min(SWEPT_AT_ONCE, len(self._entries))):
             self._left_in_round -= 1
@@ -234,7 +255,7 @@ class Directory:
         head = self._entries.head(sha)
         if head is None:
             return False
-        key_id, tenant_id, secret_id, key_version, secret_version, _, moment, _ = head
+        key_id, tenant_id, secret_id, key_version, secret_version, _, moment, *_ = head
         tenancy = self._entries.tenancy(tenant_id)
         if tenancy is None or min(moment, tenancy.moment) < self._epoch:
             return False

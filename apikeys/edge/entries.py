@@ -1,4 +1,4 @@
-"""The rows of many keys in little memory: about 230 bytes a key, the hash that finds it included.
+"""The rows of many keys in little memory: about 250 bytes a key, the hash that finds it included.
 
 A key's own part is packed into one bytes object, which costs less than half of an object with
 attributes and is nothing that Python's garbage collector has to look at. What the keys of a tenant
@@ -7,17 +7,22 @@ share is held once, and so is each combination of scopes and sports.
 
 import struct
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from apikeys.edge.held import Held
 from apikeys.edge.rows import Own, Row, Shared
 
-# key, tenant, secret, versions of key and secret, number of the grants, moment, flags; networks
-_HEAD: Final = struct.Struct("<16s16sQIIIQB")
+# key, tenant, secret, versions of key and secret, number of the grants, moment, flags, fingerprint;
+# networks
+_HEAD: Final = struct.Struct("<16s16sQIIIQBq")
+_MOMENT: Final = struct.Struct("<Q")
+_MOMENT_AT: Final = struct.calcsize("<16s16sQIII")
+_FINGERPRINTS: Final = struct.Struct(">qq")  # as Postgres sends two bigint
 _RETIRED, _REVOKED = 1, 2
 
-Head = tuple[bytes, bytes, int, int, int, int, int, int]
+Head = tuple[bytes, bytes, int, int, int, int, int, int, int]
 _Grants = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -43,6 +48,10 @@ class Entries:
     def __len__(self) -> int:
         return len(self._packed)
 
+    def __iter__(self) -> Iterator[bytes]:
+        """The hashes, in the order in which they came in."""
+        return iter(self._packed)
+
     @property
     def combinations(self) -> int:
         """How many combinations of scopes and sports are held; they are never let go."""
@@ -60,7 +69,7 @@ class Entries:
     def row(self, sha: bytes) -> Row:
         """The whole entry. KeyError if there is none."""
         packed = self._packed[sha]
-        key, tenant_id, secret_id, key_version, secret_version, number, _, flags = (
+        key, tenant_id, secret_id, key_version, secret_version, number, _, flags, fingerprint = (
             _HEAD.unpack_from(packed)
         )
         scopes, sports = self._grants[number]
@@ -74,6 +83,7 @@ class Entries:
             packed[_HEAD.size :].decode("ascii"),
             key_version,
             secret_version,
+            fingerprint,
         )
         return Row(self._tenancies[tenant_id].shared, own)
 
@@ -90,6 +100,24 @@ class Entries:
         if packed is None or packed is not record.packed:
             return False
         return self._tenancies[_HEAD.unpack_from(packed)[1]].shared is record.shared
+
+    def fingerprints(self, sha: bytes) -> bytes | None:
+        """Of both parts, as `rows.FINGERPRINTS` sends them."""
+        head = self.head(sha)
+        if head is None:
+            return None
+        return _FINGERPRINTS.pack(self._tenancies[head[1]].shared.fingerprint, head[-1])
+
+    def confirm(self, sha: bytes, moment: int, record: Held | None) -> None:
+        """What is held was read in that moment as it is. record: one made of it may stay."""
+        packed = self._packed[sha]
+        tenancy = self._tenancies[_HEAD.unpack_from(packed)[1]]
+        tenancy.moment = max(tenancy.moment, moment)
+        (earlier,) = _MOMENT.unpack_from(packed, _MOMENT_AT)
+        before, after = packed[:_MOMENT_AT], packed[_MOMENT_AT + _MOMENT.size :]
+        self._packed[sha] = before + _MOMENT.pack(max(earlier, moment)) + after
+        if record is not None and record.packed is packed:
+            record.packed = self._packed[sha]
 
     def put_own(self, sha: bytes, row: Row, moment: int) -> None:
         """Hold a key's own part, instead of an earlier one. What it shares is held already."""
@@ -110,6 +138,7 @@ class Entries:
             self._number((own.scopes, own.sports)),
             moment,
             flags,
+            own.fingerprint,
         )
         self._packed[sha] = head + own.networks.encode("ascii")
 

@@ -20,6 +20,7 @@ from apikeys.edge.limiter import Limiter, LocalLimiter, Quota, limit_of, quota_p
 from apikeys.edge.listener import Listener
 from apikeys.edge.markets import Markets
 from apikeys.edge.places import Places
+from apikeys.edge.recheck import Recheck
 from apikeys.edge.settings import EdgeSettings, edge_settings
 from apikeys.edge.shared_limiter import SharedLimiter
 from apikeys.edge.store import Store
@@ -64,6 +65,7 @@ class _Parts:
     directory: Directory
     store: Store
     listener: Listener | None
+    recheck: Recheck
     limiter: Limiter
     markets: Markets
     streams: Streams
@@ -197,6 +199,7 @@ class Gate:
             await parts.limiter.close()
             await asyncio.gather(parts.usage.close(), parts.attendance.close())
             await parts.markets.close()
+            await parts.recheck.close()
             await parts.store.close()
             await parts.database.close()
 
@@ -215,7 +218,8 @@ class Gate:
         streams = Streams(store, markets, directory.is_fresh, places)
         # What it says while the gate closes must not open it again.
         attendance = Attendance(database, directory, lambda: _facts(parts, self._latency), grace)
-        listener = Listener(settings.database, directory, markets, streams, attendance)
+        recheck = Recheck(database, directory)
+        listener = Listener(settings.database, directory, recheck, markets, streams, attendance)
         usage = Usage(database)
         parts = _Parts(
             settings,
@@ -223,6 +227,7 @@ class Gate:
             directory,
             store,
             listener if settings.directory_keys else None,
+            recheck,
             limiter,
             markets,
             streams,

@@ -13,22 +13,35 @@ from apikeys.edge.held import Held
 from apikeys.verdict import Versions
 from portal.lib.address import Network, unmapped_network
 
-LOOKUP = """
-SELECT secret.sha256,
-       tenant.id, tenant.slug, tenant.name, tenant.suspended_at IS NOT NULL, tenant.version,
-       coalesce(contract.scopes, '{}'), coalesce(contract.sports, '{}'),
-       coalesce(contract.limit_rpm, 0), coalesce(contract.max_streams, 0),
-       coalesce(contract.version, 0),
-       key.id, secret.id, secret.retired_at IS NOT NULL, key.revoked_at IS NOT NULL,
-       key.scopes, key.sports, key.allowlist::text[], key.version, secret.version
-FROM apikeys_apikeysecret AS secret
+_SHARED = """
+tenant.id, tenant.slug, tenant.name, tenant.suspended_at IS NOT NULL, tenant.version,
+coalesce(contract.scopes, '{}'), coalesce(contract.sports, '{}'),
+coalesce(contract.limit_rpm, 0), coalesce(contract.max_streams, 0), coalesce(contract.version, 0)
+"""
+_OWN = """
+key.id, secret.id, secret.retired_at IS NOT NULL, key.revoked_at IS NOT NULL,
+key.scopes, key.sports, key.allowlist::text[], key.version, secret.version
+"""
+_TABLES = """
+apikeys_apikeysecret AS secret
 JOIN apikeys_apikey AS key ON key.id = secret.key_id
 JOIN accounts_tenant AS tenant ON tenant.id = key.tenant_id
 LEFT JOIN apikeys_contract AS contract ON contract.tenant_id = tenant.id
-WHERE secret.sha256 = ANY(%s)
 """
-_SHARED_COLUMNS = slice(1, 11)
-_OWN_COLUMNS = slice(11, None)
+# Of everything in a part: where it is the same, the part is. Our own words, in all of these.
+_OF_SHARED = f"hashtextextended(ROW({_SHARED})::text, 0)"
+_OF_OWN = f"hashtextextended(ROW({_OWN})::text, 0)"
+LOOKUP = f"""
+SELECT secret.sha256, {_SHARED}, {_OF_SHARED}, {_OWN}, {_OF_OWN}
+FROM {_TABLES} WHERE secret.sha256 = ANY(%s)
+"""  # noqa: S608
+FINGERPRINTS = f"""
+SELECT string_agg(int8send({_OF_SHARED}) || int8send({_OF_OWN}), '' ORDER BY asked.number)
+FROM unnest(%b::bytea[]) WITH ORDINALITY AS asked(sha256, number)
+LEFT JOIN ({_TABLES}) ON secret.sha256 = asked.sha256
+"""  # noqa: S608
+_SHARED_COLUMNS = slice(1, 12)
+_OWN_COLUMNS = slice(12, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,7 @@ class Shared:
     limit_rpm: int
     max_streams: int
     contract_version: int
+    fingerprint: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class Own:
     networks: str
     key_version: int
     secret_version: int
+    fingerprint: int = 0
 
 
 @dataclass(frozen=True, slots=True)
