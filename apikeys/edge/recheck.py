@@ -1,8 +1,8 @@
 """After a lost listener: which of the keys are still as they were, asked in few questions.
 
 Nothing that was read before is believed then. Each key would be read again at its next call, all at
-once and with callers waiting: with 20,000 in use and 1,000 connections that took ten seconds. What
-Postgres has to say of a key that did not change are sixteen bytes.
+once and with callers waiting. What Postgres has to say of one that did not change are sixteen
+bytes. docs/decisions/0007-directory.md has the reasons.
 """
 
 import asyncio
