@@ -210,7 +210,7 @@ async def change_all(doors: list[DoorProcess], keys: Keys, faults: Faults) -> li
         each.cancel()
     await asyncio.wait(looking)
     for name, seconds in sorted(took.items()):
-        sys.stdout.write(f"{name}: {_figures(seconds)}\n")
+        sys.stderr.write(f"{name}: {_figures(seconds)}\n")
     return calls
 
 
@@ -245,7 +245,7 @@ def test_no_call_later_than_a_second_after_a_commit_meets_the_old_state(outages:
     wrong = [call for call in decided if not keys.timelines[call.secret].allows(call)]
     assert not wrong, [keys.timelines[call.secret].complain(call) for call in wrong[:3]]
     refused = [call for call in calls if call.seen == UNAVAILABLE and not faults.excuse(call)]
-    sys.stdout.write(f"{len(refused)} of {len(calls)} calls refused without a fault\n")
+    sys.stderr.write(f"{len(refused)} of {len(calls)} calls refused without a fault\n")
     assert refused_again(refused, decided) == []
     assert len(decided) > 20 * CHANGES
     assert {call.door.port for call in decided} == {door.port for door in doors}
