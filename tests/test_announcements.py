@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,19 +177,19 @@ def terminate() -> None:
 
 
 @contextmanager
-def silenced(table: str) -> Iterator[None]:
-    """Its announcing trigger is off."""
+def disabled(table: str, trigger: str) -> Iterator[None]:
+    """One of its triggers is off."""
     with closing(owner()) as connection:
-        connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER announce")
+        connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
         try:
             yield
         finally:
-            connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER announce")
+            connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
 
 
-@pytest.mark.parametrize("table", listener.TABLES)
+@pytest.mark.parametrize(("table", "trigger"), listener.TRIGGERS)
 def test_where_a_trigger_is_off_nothing_is_believed(
-    acme: Tenant, caplog: pytest.LogCaptureFixture, table: str
+    acme: Tenant, caplog: pytest.LogCaptureFixture, table: str, trigger: str
 ) -> None:
     """Silence proves nothing then; the log says what is to be done."""
 
@@ -196,8 +197,50 @@ def test_where_a_trigger_is_off_nothing_is_believed(
         await until(lambda: "run `migrate`" in caplog.text)
         assert not directory.is_fresh()
 
-    with silenced(table), caplog.at_level(logging.WARNING):
+    with disabled(table, trigger), caplog.at_level(logging.WARNING):
         listening(work)
+
+
+def past_the_triggers(trigger: str, change: str) -> None:
+    """A change that is not announced as one, by somebody who leaves no trace in one go."""
+    with closing(owner()) as acting, acting.transaction():
+        acting.execute(f"ALTER TABLE apikeys_apikey DISABLE TRIGGER {trigger}")
+        acting.execute(change)
+        acting.execute(f"ALTER TABLE apikeys_apikey ENABLE TRIGGER {trigger}")
+
+
+@pytest.mark.parametrize("trigger", ["set_version", "announce", "USER"])
+def test_a_revocation_past_a_trigger_is_met_while_that_is_off_and_afterwards(
+    acme: Tenant, make_key: MakeKey, trigger: str
+) -> None:
+    """Without `set_version` it is announced under the version that is remembered already."""
+    keys = [make_key(acme) for _ in range(3)]
+
+    async def work() -> None:
+        door = Door()
+        async with opened(door) as ask:
+            assert door._gate._parts
+            is_fresh = door._gate._parts.directory.is_fresh
+
+            async def is_met(revoke: Callable[[str], object], number: int) -> bool:
+                key, secret = keys[number]
+                statement = f"UPDATE apikeys_apikey SET revoked_at = now() WHERE id = '{key.pk}'"
+                assert (await ask(secret)).status == 200
+                await asyncio.to_thread(revoke, statement)
+                async with asyncio.timeout(SOON_SECONDS):
+                    while (await ask(secret)).status == 200:
+                        await asyncio.sleep(0.005)
+                return code(await ask(secret)) == (403, "key_revoked")
+
+            await until(is_fresh)
+            with disabled("apikeys_apikey", trigger):
+                assert await is_met(announced_by, 0)
+            await until(is_fresh)
+            assert code(await ask(keys[0][1])) == (403, "key_revoked")
+            assert await is_met(announced_by, 1)
+            assert await is_met(partial(past_the_triggers, trigger), 2)
+
+    run(work)
 
 
 def test_a_server_that_takes_connections_and_says_nothing_is_given_up(

@@ -149,8 +149,13 @@ def _tell(
         gate.refuse_after_all(reading.call, decision, NOT_FOUND)
         return refusal(NOT_FOUND, reading.chosen, request_id, headers)
     chosen = reading.chosen or Format.JSON
-    body = handler(record, chosen)
-    remember(record, scope, reading.call.address, chosen.content_type, body)
+    try:
+        body = handler(record, chosen)
+        remember(record, scope, reading.call.address, chosen.content_type, body)
+    except Exception:  # it is counted already, and as let in
+        _log.exception("The machine door failed on request %s", request_id)
+        gate.refuse_after_all(reading.call, decision, UNAVAILABLE)
+        return refusal(UNAVAILABLE, chosen, request_id, headers)
     return rendered(body, chosen, request_id, headers)
 
 

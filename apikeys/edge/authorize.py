@@ -67,12 +67,15 @@ class ForwardAuth:
         if record is not None and verdict.is_allowed:
             try:
                 switched = await self._gate.markets.of(record.tenant_id)
+                said = _identity(record, switched.revision)
             except DatabaseAway:
                 verdict = UNAVAILABLE
             except UnknownTenant:  # it has just been deleted, and its keys with it
                 verdict = KEY_INVALID
+            except Exception:  # it is counted already, and as let in
+                _log.exception("Forward auth failed on request %s", request_id)
+                verdict = UNAVAILABLE
             else:
-                said = _identity(record, switched.revision)
                 if question.is_from_nginx:
                     said += ((b"x-auth-status", b"200"),)  # for its log
                 return _allowed((*said, *decision.headers), request_id)

@@ -86,6 +86,9 @@ class Guard:
             verdict = UNAVAILABLE
         except UnknownTenant:  # it has just been deleted, and its keys with it
             verdict = KEY_INVALID
+        except Exception:  # it is counted already, and as let in
+            _log.exception("The guard failed on request %s", request_id)
+            verdict = UNAVAILABLE
         else:
             return _Visit(request_id, decision, chosen, call, _Once(record, switched))
         decision = self._gate.refuse_after_all(call, decision, verdict)
@@ -108,8 +111,12 @@ class Guard:
         streams = self._gate.streams  # also when it is closed meanwhile
         if visit.call is not None and visit.standing is not None:
             record, switched = visit.standing.record, visit.standing.switched
-            stream = await streams.admit(visit.call, record, switched)
             refused = TOO_MANY_STREAMS
+            try:
+                stream = await streams.admit(visit.call, record, switched)
+            except Exception:  # likewise
+                _log.exception("The guard failed on request %s", visit.request_id)
+                refused = UNAVAILABLE
             if stream is None:
                 self._gate.refuse_after_all(visit.call, visit.decision, refused)
         if stream is None:

@@ -19,7 +19,7 @@ from typing import Protocol
 from psycopg.conninfo import make_conninfo
 
 from apikeys.edge.directory import Directory
-from apikeys.edge.line import Line, LineLost, connect
+from apikeys.edge.line import Line, LineLost, Values, connect
 from portal.lib.redact import redacted
 
 CHANNEL = "portal_changes"
@@ -28,8 +28,6 @@ SILENT_SECONDS = 0.4
 PAUSE_SECONDS = 0.1  # before another try to connect
 COMPLAINT_SECONDS = 10  # at most one line in so long a time
 
-# Each table's triggers for rows and for TRUNCATE, in force (not disabled, and not for replicas
-# alone): without them nothing would be announced, and silence would prove nothing.
 TABLES = (
     "accounts_tenant",
     "apikeys_contract",
@@ -38,13 +36,20 @@ TABLES = (
     "markets_tenantmarkets",
     "markets_catalogue",
 )
-_TABLE_LIST = ", ".join(f"to_regclass('{table}')" for table in TABLES)
-_PROBE = f"""
-SELECT count(*), pg_notify('%s', '%d') FROM pg_trigger
-WHERE tgrelid IN ({_TABLE_LIST})
-AND tgname IN ('announce', 'announce_all') AND tgenabled IN ('O', 'A')
-"""  # noqa: S608 - names and numbers of our own
-_TRIGGERS = 2 * len(TABLES)
+# Table and trigger of each that a verdict depends on: without one of them a change would not be
+# announced, or under the version before it, and silence would prove nothing.
+TRIGGERS = (
+    *((table, name) for table in TABLES for name in ("set_version", "announce", "announce_all")),
+    ("markets_markettype", "move_catalogue"),
+)
+_NAMED = ", ".join(f"(to_regclass('{table}'), name '{name}')" for table, name in TRIGGERS)
+# How many of them are in force (not disabled, and not for replicas alone), and a sum that grows
+# when one is altered: who did that and undid it in one transaction may have changed rows in it.
+_STATE = f"""
+SELECT count(*), sum(pg_trigger.xmin::text::bigint)
+FROM (VALUES {_NAMED}) AS named (tgrelid, tgname) JOIN pg_trigger USING (tgrelid, tgname)
+WHERE tgenabled IN ('O', 'A')
+"""  # noqa: S608 - names of our own
 
 _log = logging.getLogger(__name__)
 
@@ -102,28 +107,32 @@ class Listener:
     async def _listen(self) -> None:
         """Until the connection is lost, which raises LineLost.
 
-        LISTEN is in force before the epoch begins: what is read from then on is either newer than
-        a change, or the change is heard.
+        LISTEN is in force before the epoch begins, and the triggers have been looked at: what is
+        read from then on is either newer than a change, or the change is heard.
         """
         line = Line(await connect(self._conninfo), self._hear)
         try:
-            listen = f"LISTEN {CHANNEL}; LISTEN {self._own_channel}"
-            await line.ask(listen, seconds=SILENT_SECONDS)
+            listen = f"LISTEN {CHANNEL}; LISTEN {self._own_channel}; {_STATE}"
+            before = await line.ask(listen, seconds=SILENT_SECONDS)
             for hearer in self._hearers:
                 hearer.begin_epoch()
             while True:
-                await self._prove(line)
+                await self._prove(line, before)
                 self._directory.tidy()
                 await line.rest(PROBE_SECONDS)
         finally:
             line.close()
 
-    async def _prove(self, line: Line) -> None:
+    async def _prove(self, line: Line, before: Values) -> None:
+        """before: the triggers as they were when the epoch began."""
         began_at = monotonic()
         self._sent += 1
-        found = await line.ask(_PROBE % (self._own_channel, self._sent), seconds=SILENT_SECONDS)
-        if found[0] != str(_TRIGGERS):
-            raise LineLost("the database has not all triggers that announce: run `migrate`")
+        probe = f"SELECT pg_notify('{self._own_channel}', '{self._sent}'); {_STATE}"
+        found = await line.ask(probe, seconds=SILENT_SECONDS)
+        if found[0] != str(len(TRIGGERS)):
+            raise LineLost("not all triggers that announce changes are in force: run `migrate`")
+        if found != before:
+            raise LineLost("triggers were altered, perhaps to change something unannounced")
         if self._heard != self._sent:
             raise LineLost("announcements do not come through: is there a pooler in between?")
         self._directory.prove(began_at)

@@ -6,6 +6,7 @@ read belongs to the moment it began in, and nothing is believed that would not h
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,12 +14,15 @@ from time import monotonic
 from typing import Any
 
 from apikeys.edge import store
-from apikeys.edge.database import Database, DatabaseAway
+from apikeys.edge.database import LANES, Database, DatabaseAway
 from apikeys.edge.floors import Floors, Part
 from markets.disabled import DISABLED_CODES
 
 MOST_TENANTS = 10_000  # remembered; with 60 codes each about 60 MB, unless they chose alike
 MOST_AT_ONCE = 200  # tenants in one query
+# What was read is remembered even when all who waited for it have left. Then a stuck read is given
+# up and made again, while a WebSocket may still be open that is in doubt (`streams.SURE_SECONDS`).
+READ_SECONDS = 0.5
 MOST_FLOORS = 100_000
 
 _CATALOGUE: Part = ("catalogue", 1)
@@ -65,7 +69,8 @@ class Markets:
         self._moment = 0
         self._epoch = 0
         self._reads: dict[uuid.UUID, asyncio.Future[_Read]] = {}
-        self._reading: asyncio.Task[None] | None = None
+        self._waiting: deque[uuid.UUID] = deque()  # those of _reads that nobody has asked for yet
+        self._readers: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
     def recall(self, tenant_id: uuid.UUID) -> Switched | None:
@@ -122,9 +127,10 @@ class Markets:
 
     async def close(self) -> None:
         """Give up what is being read."""
-        if self._reading:
-            self._reading.cancel()
-            await asyncio.wait({self._reading}, timeout=1)
+        for reader in self._readers:
+            reader.cancel()
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=1)
 
     def _tell(self) -> None:
         self._changed.set()
@@ -142,16 +148,23 @@ class Markets:
         ) and self._floors.allow(_CATALOGUE, switched.catalogue_version, begun)
 
     async def _read(self, tenant_id: uuid.UUID) -> Switched:
-        """As it is in Postgres now; read again when it was overruled meanwhile."""
+        """As it is in Postgres now.
+
+        It is read again when it was overruled meanwhile, and, for those who came later, when the
+        read failed that others had begun.
+        """
         deadline = monotonic() + store.PATIENCE_SECONDS
         while True:
-            read = self._reads.get(tenant_id) or self._begin(tenant_id)
+            others = self._reads.get(tenant_id)
+            read = others or self._begin(tenant_id)
             await asyncio.wait({read}, timeout=deadline - monotonic())
             if not read.done():
                 raise DatabaseAway(f"no answer within {store.PATIENCE_SECONDS} seconds")
             found = read.result()
             if isinstance(found, DatabaseAway):
-                raise DatabaseAway(*found.args)
+                if others is None or monotonic() >= deadline:
+                    raise DatabaseAway(*found.args)
+                continue
             begun, switched = found
             if self._believes(tenant_id, switched, begun):
                 if switched is None:
@@ -162,13 +175,18 @@ class Markets:
 
     def _begin(self, tenant_id: uuid.UUID) -> asyncio.Future[_Read]:
         read = self._reads[tenant_id] = asyncio.get_running_loop().create_future()
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read_waiting())
+        self._waiting.append(tenant_id)
+        if len(self._readers) < LANES:
+            self._readers.add(asyncio.create_task(self._read_waiting()))
         return read
 
     async def _read_waiting(self) -> None:
-        while self._reads:
-            await self._read_batch(list(self._reads)[:MOST_AT_ONCE])
+        try:
+            while self._waiting:
+                most = min(len(self._waiting), MOST_AT_ONCE)
+                await self._read_batch([self._waiting.popleft() for _ in range(most)])
+        finally:  # in one step with having seen that nothing waits: else somebody might be missed
+            self._readers -= {asyncio.current_task()}
 
     async def _read_batch(self, batch: list[uuid.UUID]) -> None:
         """Settle these reads, whatever happens."""
@@ -176,7 +194,7 @@ class Markets:
         failure: DatabaseAway | None = DatabaseAway("the door was closed")
         begun = self._moment
         try:
-            rows = await self._database.ask(DISABLED_CODES, [batch], seconds=store.PATIENCE_SECONDS)
+            rows = await self._database.ask(DISABLED_CODES, [batch], seconds=READ_SECONDS)
             found.update(map(_parse, rows))
             for tenant_id, switched in found.items():
                 self._learn(tenant_id, switched, begun)
@@ -190,7 +208,7 @@ class Markets:
                 self._reads.pop(tenant_id).set_result(failure or (begun, found.get(tenant_id)))
 
     def _learn(self, tenant_id: uuid.UUID, switched: Switched, begun: int) -> None:
-        """The reads are made one after the other, so the last is the newest."""
+        """Of a tenant one read is made after the other, so the last is the newest."""
         if self._believes(tenant_id, switched, begun):
             self._known.pop(tenant_id, None)
             self._known[tenant_id] = (begun, switched)

@@ -10,6 +10,10 @@ from apikeys.refusals import Verdict
 from apikeys.verdict import Call
 from portal.lib.address import Address
 
+# Of a refused call: servers take 400 kB. What is written is shorter (`usage_batches`), but first it
+# is redacted, and for that it must be long enough.
+LONGEST_METHOD, LONGEST_PATH = 16, 1000
+
 # The key's id, calls let in, when the last of them was (milliseconds since 1970), and from where.
 Row = tuple[bytes, int, int, Address | None]
 
@@ -84,7 +88,8 @@ class Tally:
         known = self.refusals.get(why)
         if known or len(self.refusals) < most_reasons:
             calls = known.calls + 1 if known else 1
-            self.refusals[why] = Refusal(now, call.method, call.path, verdict.detail, calls)
+            method, path = call.method[:LONGEST_METHOD], call.path[:LONGEST_PATH]
+            self.refusals[why] = Refusal(now, method, path, verdict.detail, calls)
 
 
 @dataclass(slots=True)

@@ -1,12 +1,14 @@
 """How many processes the server was told to answer with, as far as one of them can tell."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
 from portal.lib.env import SettingError
 
-OPTIONS = ("--workers", "-w")  # of Granian, Uvicorn, Hypercorn and Gunicorn
+# Of Granian, Uvicorn, Hypercorn and Gunicorn; what follows may be the next word.
+_OPTION = re.compile(r"--workers(?:=(?P<long>.*))?|-w=?(?P<short>.*)", re.DOTALL)
 VARIABLES = ("GRANIAN_WORKERS", "WEB_CONCURRENCY")
 
 
@@ -15,16 +17,16 @@ def told_workers(
 ) -> int:
     """The server's own option or variable; 1 where nothing is said, or nothing readable.
 
-    Its workers have the same command line as it has, whether they were forked or spawned.
+    Of an option that is given again the last counts. Its workers have the same command line as it
+    has, whether they were forked or spawned.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     environment = os.environ if environment is None else environment
-    for place, argument in enumerate(arguments):
-        name, is_whole, value = argument.partition("=")
-        if name in OPTIONS:
-            following = arguments[place + 1 : place + 2]
-            return _number(value if is_whole else "".join(following))
-    return next((_number(environment[name]) for name in VARIABLES if environment.get(name)), 1)
+    told = [environment[name] for name in reversed(VARIABLES) if environment.get(name)]
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
+        if option := _OPTION.fullmatch(argument):
+            told.append(option["long"] or option["short"] or following)
+    return _number(told[-1]) if told else 1
 
 
 def refuse_workers_apart(redis_url: str) -> None:
@@ -39,4 +41,8 @@ def refuse_workers_apart(redis_url: str) -> None:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 1
+    """As the servers read it, blanks and all."""
+    try:
+        return int(text)
+    except ValueError:
+        return 1

@@ -5,7 +5,7 @@ import re
 from urllib.parse import unquote
 
 _RULES = [
-    (re.compile(r"vbk_[0-9A-Za-z]{8,}"), "vbk_[redacted]"),
+    (re.compile(r"vbk_[0-9A-Za-z_]{8,}"), "vbk_[redacted]"),  # two in a row as well
     (re.compile(r"(invite(?:/|%2[Ff]))[\w%-]{8,}"), r"\1[redacted]"),
     (re.compile(r"(api_key(?:=|%3[Dd]))[^&\s\"']+", re.IGNORECASE), r"\1[redacted]"),
 ]
