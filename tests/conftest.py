@@ -23,6 +23,7 @@ from psycopg import sql
 from accounts.models import Authenticator, Membership, Role, Tenant, User
 from accounts.origin import COMMAND_LINE
 from accounts.sessions import SessionStore
+from apikeys.edge import store
 from apikeys.models import ApiKey
 from apikeys.services import create_key, open_tenant
 from portal.launch.run import MARKET_TYPES
@@ -95,7 +96,7 @@ def _create(admin: psycopg.Connection[Any], name: str, template: str = "template
 
 
 def _drop(admin: psycopg.Connection[Any], name: str) -> None:
-    """Whoever is in it. Each role may end its own sessions, and (FORCE) those of the owner alone."""
+    """Whoever is in it. Each role may end its own sessions, and FORCE those of the owner alone."""
     with psycopg.connect(settings.DATABASE_URL, autocommit=True) as application:
         application.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -126,6 +127,15 @@ def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None
         connections.close_all()
         _empty_tables()
         connections.close_all()
+
+
+@pytest.fixture
+def door_beside(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine door has connections of its own: what a test puts there is committed.
+
+    And a machine that is busy with other tests is no outage.
+    """
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
 
 
 def _empty_tables() -> None:

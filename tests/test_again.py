@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from accounts.models import Tenant
-from apikeys.edge import store
 from apikeys.edge.app import Door
 from apikeys.edge.settings import EdgeSettings, edge_settings
 from tests.conftest import MakeKey
 from tests.door import Reply, opened, run
 from tests.usage import calls_of
+
+pytestmark = pytest.mark.usefixtures("door_beside")
 
 UNKNOWN = "vbk_" + "0" * 24
 PATHS = ["/v1/whoami"] * 9 + ["/v1/who%61mi", "/cs2/v1/matches", "/v1/nothing"]
@@ -34,18 +35,6 @@ FORWARDED: list[list[str]] = [
     ["rubbish"],
 ]
 PEERS = ["203.0.113.7"] * 4 + ["192.0.2.1", "::ffff:192.0.2.1", None]
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the door has connections of its own."""
-    return acme
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is busy with other tests is no outage."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
 
 
 Call = tuple[list[str], dict[str, Any]]

@@ -7,26 +7,14 @@ from typing import Any
 import pytest
 
 from accounts.models import Tenant
-from apikeys.edge import app, store
+from apikeys.edge import app
 from apikeys.edge.app import Door
 from apikeys.edge.settings import EdgeSettings, edge_settings
 from portal.lib.env import SettingError
 from tests.conftest import MakeKey
 from tests.door import Reply, ask, call, code, opened, rename_table, run
 
-pytestmark = pytest.mark.usefixtures("django_db_setup")
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the door has connections of its own."""
-    return acme
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is busy with other tests is no outage; those have a file of their own."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+pytestmark = pytest.mark.usefixtures("door_beside")
 
 
 def test_many_calls_at_once_are_all_answered(acme: Tenant, make_key: MakeKey) -> None:

@@ -21,12 +21,6 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 MANY = 20
 
 
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: threads have connections of their own."""
-    return acme
-
-
 def secrets_in(answers: list[Any]) -> list[str]:
     """The secrets that pages showed, each once."""
     shown = [re.findall(r"vbk_[0-9A-Za-z]{24}", answer.content.decode()) for answer in answers]

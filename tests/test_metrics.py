@@ -3,33 +3,36 @@
 import asyncio
 import re
 import uuid
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connections
 
 from accounts.models import Tenant
-from apikeys.edge import store
+from apikeys.edge import usage
 from apikeys.edge.app import Door
 from apikeys.edge.gate import Gate
+from apikeys.edge.guard import Guard
 from apikeys.edge.internal import Internal
 from apikeys.edge.latency import MEASURED
 from apikeys.edge.metrics import answer_metrics, render
+from apikeys.edge.settings import edge_settings
 from apikeys.models import Acknowledgement, DoorProcess
 from apikeys.upkeep import measure_propagation
+from examples.feed.feed import Feed
 from portal.lib import clock
 from tests.conftest import MakeKey
 from tests.door import Ask, opened, rename_table, run
 from tests.effect import PATIENCE, a_process, aside, with_doors
+from tests.test_announcements import terminate
+
+pytestmark = pytest.mark.usefixtures("door_beside")
 
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="[^"\\\n]*",?)*)\})? (\S+)')
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: doors have connections of their own."""
-    return acme
 
 
 def parsed(text: str) -> Samples:
@@ -65,11 +68,8 @@ def total(samples: Samples, name: str, **labels: str) -> float:
     )
 
 
-def test_calls_are_told_by_outcome_for_every_process(
-    acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calls_are_told_by_outcome_for_every_process(acme: Tenant, make_key: MakeKey) -> None:
     """One process answers for all of them; what others did comes in within a second or so."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
     _, secret = make_key(acme)
 
     async def use(ask: Ask) -> None:
@@ -109,11 +109,98 @@ def test_calls_are_told_by_outcome_for_every_process(
     run(work)
 
 
-def test_how_long_calls_take_is_told_of_one_in_so_many(
+def test_counts_that_wait_and_calls_without_room_are_told(
     acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What is written waits no more; what was lost stays lost."""
+    monkeypatch.setattr(usage, "MOST_TALLIES", 2)
+    monkeypatch.setattr(usage, "FLUSH_SECONDS", 3600)
+    secrets = [make_key(acme)[1] for _ in range(3)]
+    clock.move(timedelta(seconds=10 - clock.timestamp() % 60))
+
+    async def work() -> None:
+        gate = Gate()
+        async with opened(Door(gate=gate)) as ask:
+            for secret in (*secrets, *secrets):
+                assert (await ask(secret)).status == 200
+            found = await scrape(gate)
+            assert total(found, "portal_usage_waiting") == 2
+            assert total(found, "portal_usage_lost_total") == 2
+            assert gate._parts
+            await gate._parts.usage.flush()
+            found = await scrape(gate)
+            assert total(found, "portal_usage_waiting") == 0
+            assert total(found, "portal_usage_lost_total") == 2
+
+    run(work)
+
+
+def test_a_listener_that_was_lost_is_told_of(acme: Tenant) -> None:
+    """Each time."""
+
+    async def work() -> None:
+        gate = Gate()
+        async with opened(Door(gate=gate)):
+            async with asyncio.timeout(PATIENCE):
+                while total(await scrape(gate), "portal_directory_age_seconds") == 0:
+                    await asyncio.sleep(0.02)
+                losses = total(await scrape(gate), "portal_listener_losses_total")
+                await asyncio.to_thread(terminate)
+                while total(await scrape(gate), "portal_listener_losses_total") == losses:
+                    await asyncio.sleep(0.02)
+
+    run(work)
+
+
+def test_calls_that_pass_uncounted_are_told_of(
+    acme: Tenant, make_key: MakeKey, tmp_path: Path
+) -> None:
+    """Since there is no Redis where it should be."""
+    _, secret = make_key(acme)
+    settings = replace(edge_settings(), redis_url=f"unix://{tmp_path}/redis.sock")
+
+    async def work() -> None:
+        gate = Gate(settings)
+        async with opened(Door(gate=gate)) as ask:
+            for _ in range(3):
+                assert (await ask(secret)).status == 200
+            assert total(await scrape(gate), "portal_limiter_failures_total") == 3
+
+    run(work)
+
+
+def test_open_streams_are_told_of(acme: Tenant, make_key: MakeKey) -> None:
+    """Those that are open just now."""
+    _, secret = make_key(acme)
+    scope = {
+        "type": "websocket",
+        "path": "/cs2/v1/stream",
+        "raw_path": b"/cs2/v1/stream",
+        "query_string": f"api_key={secret}".encode(),
+        "headers": [],
+        "client": ("203.0.113.7", 4711),
+    }
+
+    async def work() -> None:
+        gate = Gate()
+        to_feed: asyncio.Queue[Any] = asyncio.Queue()
+        to_client: asyncio.Queue[Any] = asyncio.Queue()
+        guard = Guard(Feed(), gate=gate)
+        to_feed.put_nowait({"type": "websocket.connect"})
+        async with opened(Door(gate=gate)):
+            streaming = asyncio.create_task(guard(scope, to_feed.get, to_client.put))
+            async with asyncio.timeout(PATIENCE):
+                assert (await to_client.get())["type"] == "websocket.accept"
+                assert total(await scrape(gate), "portal_streams_open") == 1
+                to_feed.put_nowait({"type": "websocket.disconnect", "code": 1000})
+                await streaming
+            assert total(await scrape(gate), "portal_streams_open") == 0
+
+    run(work)
+
+
+def test_how_long_calls_take_is_told_of_one_in_so_many(acme: Tenant, make_key: MakeKey) -> None:
     """By the machine door as by forward auth, which measures its own."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
     _, secret = make_key(acme)
     about = [("x-original-uri", "/v1/whoami"), ("x-original-method", "GET")]
 

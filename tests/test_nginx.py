@@ -15,7 +15,7 @@ from tests.door import rename_table
 from tests.nginx.replies import assert_unavailable, find_nginx, once, received
 from tests.nginx.stage import Reply, Stage, staged
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.usefixtures("committed_db")]
 
 MATCHES = "/cs2/v1/matches"
 STREAM = "/cs2/v1/stream"
@@ -38,12 +38,6 @@ def running(django_db_setup: None) -> Iterator[Stage]:
 def stage(running: Stage, committed_db: None) -> Stage:
     """All of it, before a database that is empty but for what the test makes."""
     return running
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the processes have connections of their own."""
-    return acme
 
 
 @pytest.fixture

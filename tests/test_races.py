@@ -44,12 +44,6 @@ NEW = "seven herons over the estuary"
 PASSWORDS = {"new_password": NEW, "confirm_password": NEW}
 
 
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: threads have connections of their own."""
-    return acme
-
-
 def invited(tenant: Tenant, email: str = "new@example.com") -> tuple[Sent, str]:
     """An invitation, and the path of its page."""
     sent = invite(

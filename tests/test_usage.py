@@ -12,7 +12,7 @@ from django.db import connections
 
 from accounts.models import Tenant
 from accounts.origin import COMMAND_LINE
-from apikeys.edge import store, usage, usage_batches
+from apikeys.edge import usage, usage_batches
 from apikeys.edge.app import Door
 from apikeys.edge.database import Database
 from apikeys.edge.usage import Usage
@@ -24,17 +24,7 @@ from tests.conftest import MakeKey
 from tests.door import opened, rename_table, run
 from tests.usage import HOME, OFFICE, call_from, calls_of, count, counting, record, use_of
 
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the door has connections of its own."""
-    return acme
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a machine that is busy besides."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+pytestmark = pytest.mark.usefixtures("door_beside")
 
 
 def test_so_many_calls_are_counted_as_so_many_by_outcome(acme: Tenant, make_key: MakeKey) -> None:
@@ -179,6 +169,7 @@ def test_refusals_are_kept_with_their_reason(acme: Tenant, make_key: MakeKey) ->
     [
         ("/v1/{}", "not_found", "/v1/vbk_[redacted]"),
         ("/v1/vbk%5f{}", "not_found", "/v1/vbk_[redacted]"),
+        ("/v1/{0}{0}", "not_found", "/v1/vbk_[redacted]"),
         ("/v1/%76bk_{}", "not_found", "/v1/vbk_[redacted]"),
         ("/v1/%41", "not_found", "/v1/%41"),
         ("/{}/v1/matches", "sport_not_allowed", "/vbk_[redacted]/v1/matches"),

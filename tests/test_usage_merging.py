@@ -31,11 +31,7 @@ from tests.usage import (
     use_of,
 )
 
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the counter has connections of its own."""
-    return acme
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 @pytest.fixture(autouse=True)

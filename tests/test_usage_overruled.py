@@ -6,7 +6,7 @@ import re
 import pytest
 
 from accounts.models import Tenant, User
-from apikeys.edge import store, usage_batches
+from apikeys.edge import usage_batches
 from apikeys.edge.app import Door
 from apikeys.edge.guard import Guard
 from apikeys.edge.internal import Internal
@@ -31,19 +31,9 @@ from tests.usage import (
     use_of,
 )
 
+pytestmark = pytest.mark.usefixtures("door_beside")
+
 MATCHES = "/cs2/v1/matches"
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the door has connections of its own."""
-    return acme
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a machine that is busy besides."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
 
 
 def by_minute(key: ApiKey) -> list[tuple[str, int]]:

@@ -11,16 +11,10 @@ from tests.conftest import MakeKey
 from tests.propagation import door_processes
 from tests.usage import calls_of, use_of
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.usefixtures("committed_db")]
 
 CALLS = 40
 START_SECONDS = 60  # a bound, not an expectation
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the servers have connections of their own."""
-    return acme
 
 
 def test_two_servers_add_up_and_write_what_they_counted_when_they_are_stopped(

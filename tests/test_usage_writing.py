@@ -17,11 +17,7 @@ from portal.lib import clock
 from tests.conftest import MakeKey
 from tests.usage import HOME, OFFICE, call_from, calls_of, counting, record
 
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the counter has connections of its own."""
-    return acme
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 def test_calls_that_come_in_while_others_are_written_are_written_next(

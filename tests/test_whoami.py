@@ -11,7 +11,6 @@ from accounts.models import Tenant
 from accounts.origin import COMMAND_LINE
 from apikeys import services
 from apikeys.catalogue import in_order
-from apikeys.edge import store
 from apikeys.edge.app import Door
 from apikeys.edge.settings import EdgeSettings, edge_settings
 from apikeys.models import ApiKey
@@ -19,21 +18,9 @@ from portal.lib import clock
 from tests.conftest import MakeKey
 from tests.door import Reply, ask, code, opened, run
 
-pytestmark = pytest.mark.usefixtures("django_db_setup")
+pytestmark = pytest.mark.usefixtures("door_beside")
 
 UNKNOWN = "vbk_" + "0" * 24
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the door has connections of its own."""
-    return acme
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is busy with other tests is no outage; those have a file of their own."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
 
 
 def ask_each(key: str, calls: list[dict[str, Any]]) -> list[Reply]:
