@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from apikeys.edge import markets, store
+from apikeys.edge import store
 from apikeys.edge.database import Database, DatabaseAway, Rows
 from apikeys.edge.markets import Markets, Switched
 from tests.door import run
@@ -45,7 +45,7 @@ class Slow(Database):
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no outage."""
     monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
-    monkeypatch.setattr(markets, "READ_SECONDS", 20)
+    monkeypatch.setattr(store, "READ_SECONDS", 20)
 
 
 def test_a_slow_read_holds_up_no_other_tenant() -> None:

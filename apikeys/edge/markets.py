@@ -20,9 +20,6 @@ from markets.disabled import DISABLED_CODES
 
 MOST_TENANTS = 10_000  # remembered; with 60 codes each about 60 MB, unless they chose alike
 MOST_AT_ONCE = 200  # tenants in one query
-# What was read is remembered even when all who waited for it have left. Then a stuck read is given
-# up and made again, while a WebSocket may still be open that is in doubt (`streams.SURE_SECONDS`).
-READ_SECONDS = 0.5
 MOST_FLOORS = 100_000
 
 _CATALOGUE: Part = ("catalogue", 1)
@@ -194,7 +191,7 @@ class Markets:
         failure: DatabaseAway | None = DatabaseAway("the door was closed")
         begun = self._moment
         try:
-            rows = await self._database.ask(DISABLED_CODES, [batch], seconds=READ_SECONDS)
+            rows = await self._database.ask(DISABLED_CODES, [batch], seconds=store.READ_SECONDS)
             found.update(map(_parse, rows))
             for tenant_id, switched in found.items():
                 self._learn(tenant_id, switched, begun)
