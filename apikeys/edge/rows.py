@@ -31,10 +31,14 @@ LEFT JOIN apikeys_contract AS contract ON contract.tenant_id = tenant.id
 # Of everything in a part: where it is the same, the part is. Our own words, in all of these.
 _OF_SHARED = f"hashtextextended(ROW({_SHARED})::text, 0)"
 _OF_OWN = f"hashtextextended(ROW({_OWN})::text, 0)"
-LOOKUP = f"""
+_READ = f"""
 SELECT secret.sha256, {_SHARED}, {_OF_SHARED}, {_OWN}, {_OF_OWN}
-FROM {_TABLES} WHERE secret.sha256 = ANY(%s)
+FROM {_TABLES} WHERE secret.sha256 =
 """  # noqa: S608
+LOOKUP = f"{_READ} ANY(%s)"
+# Of a list of one. Postgres cannot know how long a list is, takes it for longer, and so would plan
+# anew each time, which takes as long as the rest of it.
+LOOKUP_ONE = f"{_READ} (%s::bytea[])[1]"
 FINGERPRINTS = f"""
 SELECT string_agg(int8send({_OF_SHARED}) || int8send({_OF_OWN}), '' ORDER BY asked.number)
 FROM unnest(%b::bytea[]) WITH ORDINALITY AS asked(sha256, number)

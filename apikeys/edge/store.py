@@ -8,7 +8,7 @@ from apikeys.edge.database import LANES, Database, DatabaseAway
 from apikeys.edge.directory import MISSING, Directory, Missing
 from apikeys.edge.facts import Histogram
 from apikeys.edge.held import Held
-from apikeys.edge.rows import LOOKUP, Row, parse_row
+from apikeys.edge.rows import LOOKUP, LOOKUP_ONE, Row, parse_row
 from apikeys.edge.strangers import Strangers
 from portal.lib.crypto import digest
 
@@ -123,7 +123,8 @@ class Store:
         failure: DatabaseAway | None = DatabaseAway("the door was closed")
         begun, began_at = self._directory.moment, monotonic()
         try:
-            rows = await self._database.ask(LOOKUP, [batch], seconds=READ_SECONDS)
+            lookup = LOOKUP if len(batch) > 1 else LOOKUP_ONE
+            rows = await self._database.ask(lookup, [batch], seconds=READ_SECONDS)
             found.update(map(parse_row, rows))
             for sha in batch:
                 self._directory.learn(sha, found.get(sha), begun)
