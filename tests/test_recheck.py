@@ -19,30 +19,16 @@ from tests.conftest import MakeKey
 from tests.door import run
 from tests.effect import aside
 
+pytestmark = pytest.mark.usefixtures("door_beside")
+
 Change = Callable[[ApiKey], object]
 
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no outage."""
-    for module, name in (
-        (store, "PATIENCE_SECONDS"),
-        (store, "READ_SECONDS"),
-        (recheck, "SECONDS"),
-    ):
-        monkeypatch.setattr(module, name, 20)
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the store has connections of its own."""
-    return acme
-
-
-@pytest.fixture
-def globex(committed_db: None, globex: Tenant) -> Tenant:
-    """The same."""
-    return globex
+    monkeypatch.setattr(store, "READ_SECONDS", 20)
+    monkeypatch.setattr(recheck, "SECONDS", 20)
 
 
 def believed_after(secrets: Sequence[str], meanwhile: Callable[[], object]) -> list[bool]:

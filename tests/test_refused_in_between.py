@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Tenant
-from apikeys.edge import app, store
+from apikeys.edge import app
 from apikeys.edge.app import Door
 from apikeys.edge.guard import Guard
 from apikeys.edge.internal import Internal
@@ -20,22 +20,10 @@ from tests.proxies import by_nginx, by_traefik, meant
 from tests.test_guard import Mirror
 from tests.usage import calls_of, use_of
 
-pytestmark = pytest.mark.usefixtures("django_db_setup")
+pytestmark = pytest.mark.usefixtures("door_beside")
 
 MATCHES = "/cs2/v1/matches"
 UNAVAILABLE = (503, "unavailable")
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the door has connections of its own."""
-    return acme
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is busy with other tests is no outage."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
 
 
 async def shake(guard: Guard, secret: str) -> tuple[int, str]:
