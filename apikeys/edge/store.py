@@ -15,8 +15,9 @@ from portal.lib.crypto import digest
 # A call that cannot be decided is answered within 250 ms; the rest is for a busy event loop.
 PATIENCE_SECONDS = 0.15
 # What was read is remembered even when all who waited for it have left: a busy door that has to
-# read many keys at once would else read them again and again for nobody.
-READ_SECONDS = 1.0
+# read many keys at once would else read them again and again for nobody. Not for longer: whoever
+# comes meanwhile waits for the same read, and a WebSocket in doubt is asked about for 0.7 seconds.
+READ_SECONDS = 0.5
 MOST_AT_ONCE = 200  # secrets in one query; more than one only when there are more calls than lanes
 MOST_WAITING = 10_000  # secrets; one more is given up at once
 
