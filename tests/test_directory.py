@@ -158,6 +158,42 @@ def test_the_number_of_keys_is_bounded_and_those_in_use_stay(
     assert len(directory._ready) <= 10
 
 
+def test_keys_with_long_allowlists_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is bounded is memory; the number is that of keys as most are."""
+    monkeypatch.setattr(directories, "LEAST_BYTES", 0)
+    directory = Directory(400)
+    for number in range(400):
+        learnt(directory, number)
+    assert len(directory) == 400
+    long = ",".join(f"192.0.2.{number}/32" for number in range(100))
+    for number in range(400):
+        learnt(directory, number, make_row(number, key_version=2, networks=long))
+        assert isinstance(directory.find(digest(f"secret {number}")), KeyRecord)
+        held = [directory._entries.row(sha).own.networks for sha in directory.held(400)]
+        assert sum(map(len, held)) <= 400 * 400
+    assert 50 < len(directory) < 100
+    for number in range(1000, 1400):
+        learnt(directory, number)
+    assert len(directory) == 400
+    directory.begin_epoch()
+    directory.tidy()
+    assert len(directory) == directory._entries.size == 0
+
+
+def test_records_with_long_allowlists_are_fewer() -> None:
+    """A network in a record takes as much as a record without one."""
+    directory = Directory(800)
+    directory.prove(monotonic())
+    plain = [learnt(directory, number) for number in range(100)]
+    assert all(directory.find(sha) for sha in plain) and all(map(directory.ready, plain))
+    four = "192.0.2.0/24,198.51.100.0/24,203.0.113.0/24,2001:db8::/32"
+    others = [learnt(directory, number, make_row(number, networks=four)) for number in range(200)]
+    for sha in others * 2:
+        assert directory.find(sha) is not MISSING
+    assert [sha for sha in others if directory.ready(sha)] == others[-20:]
+    assert not any(map(directory.ready, plain[20:]))
+
+
 def test_what_changed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Floors go when the hand has been round; before that there are so many at most."""
     monkeypatch.setattr(directories, "MOST_FLOORS", 10)

@@ -23,6 +23,8 @@ UNKNOWN_SECONDS = 0.5  # for which a secret that is none of ours is remembered
 MOST_UNKNOWN = 10_000
 MOST_FLOORS = 100_000  # rows changed since the hand last went round; about 30 MB
 MOST_COMBINATIONS = 100_000  # of scopes and sports; about 30 MB
+KEY_BYTES = 400  # for so many times the number of keys there is room; most take about 250
+LEAST_BYTES = 2**20  # there is room for, however few keys may be held
 READY_SHARE = 8  # one key in so many is held ready as a record, at 350 bytes more
 SECOND_CHANCES = 8  # entries that the hand passes over for one that it lets go
 SWEPT_AT_ONCE = 1_000  # entries; takes a millisecond
@@ -44,13 +46,15 @@ class Directory:
     """Records by the SHA-256 of their secrets, at most so many. Does no I/O."""
 
     def __init__(self, most_keys: int) -> None:
-        """Nothing is believed before `prove` was called."""
+        """Nothing is believed before `prove` was called. Keys with long allowlists are fewer."""
         self._most_keys = most_keys
+        self._most_bytes = max(most_keys * KEY_BYTES, LEAST_BYTES)
         self._entries = Entries()
         self._floors = Floors()
         self._unknown: dict[bytes, tuple[int, float]] = {}  # moment of the read, until when
         self._ready: dict[bytes, Held] = {}
         self._ready_order: deque[bytes] = deque()
+        self._ready_weight = 0
         self._proved_at = self._believed_until = float("-inf")
         self._moment = 0
         self._epoch = 0  # the first moment whose reads are believed
@@ -130,7 +134,6 @@ class Directory:
             return
         if self._entries.combinations >= MOST_COMBINATIONS:
             self._entries = Entries()
-            self.begin_epoch()
             return
         tenancy = self._entries.tenancy(row.shared.tenant_id.bytes)
         is_superseded = self._knows_newer_own(sha, row)
@@ -140,7 +143,7 @@ class Directory:
             self._entries.put_shared(row.shared, begun)
         if not is_superseded:
             self._entries.put_own(sha, row, begun)
-        while len(self._entries) > self._most_keys:
+        while len(self._entries) > self._most_keys or self._entries.size > self._most_bytes:
             self._evict()
 
     def held(self, most: int) -> list[bytes]:
@@ -236,12 +239,15 @@ class Directory:
         self._entries.let_go()
 
     def _make_ready(self, sha: bytes, record: Held) -> None:
-        if sha not in self._ready:
+        if earlier := self._ready.get(sha):
+            self._ready_weight -= _weight(earlier)
+        else:
             self._ready_order.append(sha)
         record.moment = self._moment
         self._ready[sha] = record
-        if len(self._ready_order) > self._most_keys // READY_SHARE:
-            del self._ready[self._ready_order.popleft()]
+        self._ready_weight += _weight(record)
+        while self._ready_weight > self._most_keys // READY_SHARE:
+            self._ready_weight -= _weight(self._ready.pop(self._ready_order.popleft()))
 
     def _still_holds(self, sha: bytes, ready: Held) -> bool:
         """Whether what was announced since its last check concerned others."""
@@ -297,3 +303,8 @@ class Directory:
         return is_same and (
             key_version > row.own.key_version or secret_version > row.own.secret_version
         )
+
+
+def _weight(record: Held) -> int:
+    """In records without an allowlist: each of its networks takes as much as one."""
+    return 1 + len(record.networks)

@@ -11,10 +11,11 @@ from portal.lib.env import database_parts, env_int, env_str, trusted_proxies
 class EdgeSettings:
     """database: libpq's keywords, a password among them. trusted_proxies: portal.lib.address.
 
-    directory_keys: how many keys are remembered, each in 250 to 450 bytes; with 0 every call
-    asks Postgres. outage_grace_seconds: for how long of an outage what is remembered is believed
-    when Postgres cannot be asked; what that risks is in docs/operations.md. redis_url: where
-    several processes count together how often each key calls; without it each counts for itself.
+    directory_keys: how many keys are remembered, each in 250 to 450 bytes, fewer where many have
+    long allowlists; with 0 every call asks Postgres. outage_grace_seconds: for how long of an
+    outage what is remembered is believed when Postgres cannot be asked; what that risks is in
+    docs/operations.md. redis_url: where several processes count together how often each key
+    calls; without it each counts for itself.
     """
 
     database: Mapping[str, str] = field(repr=False)
