@@ -23,7 +23,7 @@ from psycopg import sql
 from accounts.models import Authenticator, Membership, Role, Tenant, User
 from accounts.origin import COMMAND_LINE
 from accounts.sessions import SessionStore
-from apikeys.edge import store
+from apikeys.edge import reads
 from apikeys.models import ApiKey
 from apikeys.services import create_key, open_tenant
 from portal.launch.run import MARKET_TYPES
@@ -135,7 +135,7 @@ def door_beside(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     And a machine that is busy with other tests is no outage.
     """
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
 
 
 def _empty_tables() -> None:

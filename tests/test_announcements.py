@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from accounts.models import Tenant, User
-from apikeys.edge import listener, store
+from apikeys.edge import listener, reads
 from apikeys.edge.app import Door
 from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.listener import CHANNEL, Listener
@@ -269,7 +269,7 @@ def test_a_door_believes_what_it_heard_and_asks_when_it_heard_a_change(
     acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its tables locked it goes on for keys that it knows, and refuses nobody falsely."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 0.5)
     key, secret = make_key(acme)
     _, other = make_key(acme)
 

@@ -9,7 +9,7 @@ import pytest
 
 from accounts.models import Tenant
 from apikeys import refusals
-from apikeys.edge import authorize, store
+from apikeys.edge import authorize, reads
 from apikeys.edge.app import Door
 from apikeys.edge.gate import Gate
 from apikeys.edge.internal import Internal
@@ -36,7 +36,7 @@ def acme(committed_db: None, acme: Tenant) -> Tenant:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no outage."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
 
 
 each_proxy = pytest.mark.parametrize("ask_by", [by_nginx, by_traefik, by_envoy])

@@ -3,7 +3,7 @@
 import pytest
 
 from accounts.models import Tenant
-from apikeys.edge import shared_limiter, store
+from apikeys.edge import reads, shared_limiter
 from apikeys.edge.app import Door
 from apikeys.edge.gate import Gate
 from apikeys.edge.internal import Internal
@@ -32,7 +32,7 @@ def acme(committed_db: None, acme: Tenant) -> Tenant:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no outage, neither Postgres's nor Redis's."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
     monkeypatch.setattr(shared_limiter, "PATIENCE_SECONDS", 20)
 
 

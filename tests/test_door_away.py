@@ -18,7 +18,7 @@ from django.conf import settings
 
 from accounts.models import Tenant
 from apikeys.edge import directory as directories
-from apikeys.edge import store
+from apikeys.edge import reads
 from apikeys.edge.again import Parts
 from apikeys.edge.app import Door
 from apikeys.edge.calls import Scope
@@ -214,7 +214,7 @@ def test_while_postgres_is_away_a_known_key_is_let_in_for_the_grace_alone(
             await warm(door, ask, secret)
             known = calls_noted(gate)
             assert (await call(guard, secret, path="/cs2/v1/matches")).status == 200
-            monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.15)
+            monkeypatch.setattr(reads, "PATIENCE_SECONDS", 0.15)
             break_(wire)
             for later in (BELIEVED_SECONDS, 30.0, 61.0):
                 replies = [await ask(secret), await call(guard, secret, path="/cs2/v1/matches")]
@@ -223,7 +223,7 @@ def test_while_postgres_is_away_a_known_key_is_let_in_for_the_grace_alone(
                 assert code(await ask(unread)) == (503, "unavailable")
             await aside(lambda: revoke(key))
             assert code(await ask(secret)) == (503, "unavailable")
-            monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+            monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
             wire.mend()
             async with asyncio.timeout(SOON_SECONDS):
                 while (reply := await ask(secret)).status == 503:

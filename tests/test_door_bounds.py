@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from apikeys.edge import directory as directories
-from apikeys.edge import store
+from apikeys.edge import reads
 from apikeys.edge.database import LANES, Database, DatabaseAway, Rows
 from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.store import Store
@@ -32,8 +32,8 @@ class Slow(Database):
 
 def test_a_secret_too_many_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """And whoever asks about one that waits already waits with it; later there is room again."""
-    monkeypatch.setattr(store, "MOST_WAITING", 3)
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 10)
+    monkeypatch.setattr(reads, "MOST_WAITING", 3)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 10)
 
     async def work() -> None:
         database = Slow()
@@ -47,13 +47,13 @@ def test_a_secret_too_many_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) 
                 await asyncio.sleep(0)  # a lane that is free has asked
 
         await come(*range(LANES), *range(100, 103), 100)
-        assert len(asked._waiting) == 3 and not any(call.done() for call in calls)
-        with pytest.raises(DatabaseAway, match="3 secrets are waiting already"):
+        assert len(asked._reads._waiting) == 3 and not any(call.done() for call in calls)
+        with pytest.raises(DatabaseAway, match="3 reads are waiting already"):
             await asked.key_record(f"vbk_{200:024d}")
         database.answers.set()
         assert set(await asyncio.gather(*calls)) == {None}
         assert await asked.key_record(f"vbk_{200:024d}") is None
-        assert not asked._reads and not asked._waiting
+        assert not asked._reads._reads and not asked._reads._waiting
         await asked.close()
 
     run(work)

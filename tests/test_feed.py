@@ -10,7 +10,7 @@ from django.core.management import call_command
 from accounts.models import Role, Tenant
 from accounts.origin import COMMAND_LINE
 from apikeys.catalogue import contract_scopes
-from apikeys.edge import store
+from apikeys.edge import reads
 from apikeys.edge.guard import Guard
 from apikeys.routes import BY_SPORT
 from apikeys.services import change_contract
@@ -42,7 +42,7 @@ def acme(committed_db: None, acme: Tenant) -> Tenant:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
 
 
 def ask_for(secret: str, *paths: str, at: float = ROUND_TEN, **given: Any) -> list[Reply]:

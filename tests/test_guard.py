@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Tenant
-from apikeys.edge import store
+from apikeys.edge import reads
 from apikeys.edge.app import Door
 from apikeys.edge.gate import Gate
 from apikeys.edge.guard import Guard
@@ -29,7 +29,7 @@ def acme(committed_db: None, acme: Tenant) -> Tenant:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
 
 
 class Mirror:
@@ -191,7 +191,7 @@ def test_what_cannot_be_decided_is_503_and_the_feed_is_not_asked(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whether the database is away or something is broken."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.15)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 0.15)
     feed = Mirror()
     secret = "vbk_" + "a1B2" * 6
 

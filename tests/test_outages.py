@@ -21,7 +21,7 @@ import psutil
 import psycopg
 import pytest
 
-from apikeys.edge import store
+from apikeys.edge import reads
 from apikeys.edge.app import Door
 from apikeys.edge.database import LANES
 from apikeys.edge.settings import EdgeSettings
@@ -237,7 +237,7 @@ def test_one_frozen_backend_costs_one_call(
     outages: Outages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other lanes go on."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.8)  # for a machine that is busy besides
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 0.8)  # for a machine that is busy besides
 
     async def work(ask: Ask) -> None:
         frozen = outages.freeze_one_lane()
@@ -257,7 +257,7 @@ def test_after_a_restart_no_call_meets_a_dead_connection(
     outages: Outages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each lane notices by its first question, and asks again over a fresh connection."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)  # for a machine that is busy besides
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)  # for a machine that is busy besides
 
     async def work(ask: Ask) -> None:
         outages.restart()

@@ -11,7 +11,7 @@ from django.db import connections
 
 from accounts.models import Tenant
 from apikeys import services
-from apikeys.edge import shared_limiter, store
+from apikeys.edge import reads, shared_limiter
 from apikeys.edge.app import Door
 from apikeys.edge.settings import edge_settings
 from apikeys.edge.workers import told_workers
@@ -40,7 +40,7 @@ def acme(committed_db: None, acme: Tenant) -> Tenant:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no outage."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
     monkeypatch.setattr(shared_limiter, "PATIENCE_SECONDS", 20)
 
 

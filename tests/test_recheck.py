@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from accounts.models import Tenant
-from apikeys.edge import recheck, store
+from apikeys.edge import reads, recheck
 from apikeys.edge.database import Database
 from apikeys.edge.directory import MISSING, Directory
 from apikeys.edge.recheck import Recheck
@@ -27,7 +27,7 @@ Change = Callable[[ApiKey], object]
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no outage."""
-    monkeypatch.setattr(store, "READ_SECONDS", 20)
+    monkeypatch.setattr(reads, "READ_SECONDS", 20)
     monkeypatch.setattr(recheck, "SECONDS", 20)
 
 

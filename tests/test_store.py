@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from accounts.models import Tenant
-from apikeys.edge import store, strangers
+from apikeys.edge import reads, strangers
 from apikeys.edge.database import Database, DatabaseAway, Rows
 from apikeys.edge.directory import Directory
 from apikeys.edge.settings import edge_settings
@@ -42,7 +42,7 @@ class Counting(Database):
 @pytest.fixture(autouse=True)
 def _patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no outage."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20 if "acme" in request.fixturenames else 0.05)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20 if "acme" in request.fixturenames else 0.05)
 
 
 @pytest.fixture

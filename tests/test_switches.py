@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from accounts.models import Role, Tenant, User
 from accounts.origin import COMMAND_LINE
-from apikeys.edge import store
+from apikeys.edge import reads
 from apikeys.edge.answers import Answer
 from apikeys.edge.database import DatabaseAway
 from apikeys.edge.gate import Gate
@@ -51,7 +51,7 @@ def trader(acme: Tenant) -> User:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from apikeys.edge import store
+from apikeys.edge import reads
 from apikeys.edge.database import Database, DatabaseAway, Rows
 from apikeys.edge.markets import Markets, Switched
 from tests.door import run
@@ -44,8 +44,8 @@ class Slow(Database):
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no outage."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 20)
-    monkeypatch.setattr(store, "READ_SECONDS", 20)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
+    monkeypatch.setattr(reads, "READ_SECONDS", 20)
 
 
 def test_a_slow_read_holds_up_no_other_tenant() -> None:
@@ -72,7 +72,7 @@ def test_what_a_late_read_brought_is_remembered_though_its_callers_have_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else a Postgres that is a little too slow would be asked for ever, and nobody answered."""
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 0.02)
 
     async def work() -> None:
         slow = Slow()
@@ -80,7 +80,7 @@ def test_what_a_late_read_brought_is_remembered_though_its_callers_have_left(
         with pytest.raises(DatabaseAway):
             await opened.of(ACME)
         assert opened.recall(ACME) is None
-        await asyncio.sleep(2 * store.PATIENCE_SECONDS)  # it is late indeed
+        await asyncio.sleep(2 * reads.PATIENCE_SECONDS)  # it is late indeed
         slow.asked[0].set_result(True)
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -6,20 +6,17 @@ read belongs to the moment it began in, and nothing is believed that would not h
 
 import asyncio
 import uuid
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from time import monotonic
 from typing import Any
 
-from apikeys.edge import store
-from apikeys.edge.database import LANES, Database, DatabaseAway
+from apikeys.edge.database import Database, DatabaseAway
 from apikeys.edge.floors import Floors, Part
+from apikeys.edge.reads import Reads
 from markets.disabled import DISABLED_CODES
 
 MOST_TENANTS = 10_000  # remembered; with 60 codes each about 60 MB, unless they chose alike
-MOST_AT_ONCE = 200  # tenants in one query
 MOST_FLOORS = 100_000
 
 _CATALOGUE: Part = ("catalogue", 1)
@@ -48,7 +45,6 @@ class Switched:
 
 
 _Known = tuple[int, Switched]  # the moment in which the read began, and what it found
-_Read = tuple[int, Switched | None] | DatabaseAway
 
 
 class Markets:
@@ -65,9 +61,12 @@ class Markets:
         self._floors = Floors()
         self._moment = 0
         self._epoch = 0
-        self._reads: dict[uuid.UUID, asyncio.Future[_Read]] = {}
-        self._waiting: deque[uuid.UUID] = deque()  # those of _reads that nobody has asked for yet
-        self._readers: set[asyncio.Task[None]] = set()
+        self._reads = Reads(
+            ask=self._ask,
+            moment=lambda: self._moment,
+            learn=self._learn,
+            believes=self._believes,
+        )
         self._changed = asyncio.Event()
 
     def recall(self, tenant_id: uuid.UUID) -> Switched | None:
@@ -79,12 +78,15 @@ class Markets:
         if (switched := self.recall(tenant_id)) is not None:
             return switched
         try:
-            return await self._read(tenant_id)
+            switched = await self._reads.read(tenant_id)
         except DatabaseAway:
             has_grace = self._grace_seconds and self._is_fresh(self._grace_seconds)
             if has_grace and (stale := self._recall(tenant_id)) is not None:
                 return stale
             raise
+        if switched is None:
+            raise UnknownTenant(str(tenant_id))
+        return switched
 
     async def wait_for_change(self, seconds: float) -> None:
         """Until anything is announced about anybody's switches, or so long."""
@@ -124,10 +126,7 @@ class Markets:
 
     async def close(self) -> None:
         """Give up what is being read."""
-        for reader in self._readers:
-            reader.cancel()
-        if self._readers:
-            await asyncio.wait(self._readers, timeout=1)
+        await self._reads.close()
 
     def _tell(self) -> None:
         self._changed.set()
@@ -144,69 +143,15 @@ class Markets:
             ("markets", tenant_id.bytes), switched.revision, begun
         ) and self._floors.allow(_CATALOGUE, switched.catalogue_version, begun)
 
-    async def _read(self, tenant_id: uuid.UUID) -> Switched:
-        """As it is in Postgres now.
+    async def _ask(
+        self, tenant_ids: list[uuid.UUID], seconds: float
+    ) -> Mapping[uuid.UUID, Switched]:
+        rows = await self._database.ask(DISABLED_CODES, [tenant_ids], seconds=seconds)
+        return dict(map(_parse, rows))
 
-        It is read again when it was overruled meanwhile, and, for those who came later, when the
-        read failed that others had begun.
-        """
-        deadline = monotonic() + store.PATIENCE_SECONDS
-        while True:
-            others = self._reads.get(tenant_id)
-            read = others or self._begin(tenant_id)
-            await asyncio.wait({read}, timeout=deadline - monotonic())
-            if not read.done():
-                raise DatabaseAway(f"no answer within {store.PATIENCE_SECONDS} seconds")
-            found = read.result()
-            if isinstance(found, DatabaseAway):
-                if others is None or monotonic() >= deadline:
-                    raise DatabaseAway(*found.args)
-                continue
-            begun, switched = found
-            if self._believes(tenant_id, switched, begun):
-                if switched is None:
-                    raise UnknownTenant(str(tenant_id))
-                return switched
-            if monotonic() >= deadline:
-                raise DatabaseAway("what it answers was overruled each time")
-
-    def _begin(self, tenant_id: uuid.UUID) -> asyncio.Future[_Read]:
-        read = self._reads[tenant_id] = asyncio.get_running_loop().create_future()
-        self._waiting.append(tenant_id)
-        if len(self._readers) < LANES:
-            self._readers.add(asyncio.create_task(self._read_waiting()))
-        return read
-
-    async def _read_waiting(self) -> None:
-        try:
-            while self._waiting:
-                most = min(len(self._waiting), MOST_AT_ONCE)
-                await self._read_batch([self._waiting.popleft() for _ in range(most)])
-        finally:  # in one step with having seen that nothing waits: else somebody might be missed
-            self._readers -= {asyncio.current_task()}
-
-    async def _read_batch(self, batch: list[uuid.UUID]) -> None:
-        """Settle these reads, whatever happens."""
-        found: dict[uuid.UUID, Switched] = {}
-        failure: DatabaseAway | None = DatabaseAway("the door was closed")
-        begun = self._moment
-        try:
-            rows = await self._database.ask(DISABLED_CODES, [batch], seconds=store.READ_SECONDS)
-            found.update(map(_parse, rows))
-            for tenant_id, switched in found.items():
-                self._learn(tenant_id, switched, begun)
-            failure = None
-        except DatabaseAway as away:
-            failure = away
-        except Exception as error:  # nothing is shown by what could not be read
-            failure = DatabaseAway(f"{type(error).__name__}: {error}")
-        finally:
-            for tenant_id in batch:
-                self._reads.pop(tenant_id).set_result(failure or (begun, found.get(tenant_id)))
-
-    def _learn(self, tenant_id: uuid.UUID, switched: Switched, begun: int) -> None:
+    def _learn(self, tenant_id: uuid.UUID, switched: Switched | None, begun: int) -> None:
         """Of a tenant one read is made after the other, so the last is the newest."""
-        if self._believes(tenant_id, switched, begun):
+        if switched is not None and self._believes(tenant_id, switched, begun):
             self._known.pop(tenant_id, None)
             self._known[tenant_id] = (begun, switched)
             if len(self._known) > MOST_TENANTS:
