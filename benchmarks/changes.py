@@ -16,7 +16,7 @@ from itertools import chain
 
 import psycopg
 
-from benchmarks.client import Connection
+from benchmarks.client import Connection, ask_whoami, p99, spread
 from benchmarks.rig import Rig, Served, granian, rig, served, wrk
 from benchmarks.stage import machine, say
 
@@ -49,9 +49,9 @@ def main() -> None:
 def _uncached(door: Served, keys: Sequence[str]) -> None:
     async def ask() -> list[float]:
         connection = Connection(door.port)
-        return [await _took(connection, key, 200) for key in keys]
+        return [await ask_whoami(connection, key) for key in keys]
 
-    say(f"a key not cached, one call after the other: {_line(asyncio.run(ask()))}")
+    say(f"a key not cached, one call after the other: {spread(asyncio.run(ask()))}")
 
 
 def _unknown(made: Rig, door: Served, keys: Sequence[str], rounds: int, seconds: float) -> None:
@@ -65,9 +65,9 @@ def _unknown(made: Rig, door: Served, keys: Sequence[str], rounds: int, seconds:
         with _load([flood], 64, seconds + 1):
             flooded.append(asyncio.run(_steadily(door, keys, seconds)))
         time.sleep(1)
-    pairs = [_p99(b) / _p99(a) for a, b in zip(quiet, flooded, strict=True)]
-    say(f"live keys, quiet: {_line([*chain(*quiet)])}")
-    say(f"live keys beside a flood of unknown ones: {_line([*chain(*flooded)])}")
+    pairs = [p99(b) / p99(a) for a, b in zip(quiet, flooded, strict=True)]
+    say(f"live keys, quiet: {spread([*chain(*quiet)])}")
+    say(f"live keys beside a flood of unknown ones: {spread([*chain(*flooded)])}")
     said = f"{statistics.median(pairs):.1f} ({min(pairs):.1f} to {max(pairs):.1f})"
     say(f"p99 beside the flood, times quiet: {said}")
 
@@ -87,7 +87,7 @@ def _revoked(made: Rig, doors: Sequence[Served], keys: Sequence[str]) -> None:
         found = []
         for key in keys:
             for connection in connections:
-                await _took(connection, key, 200)
+                await ask_whoami(connection, key)
         with psycopg.connect(made.postgres.url("portal_owner"), autocommit=True) as database:
             for key in keys:
                 database.execute(
@@ -106,7 +106,7 @@ def _revoked(made: Rig, doors: Sequence[Served], keys: Sequence[str]) -> None:
     ]
     with _load(calm, LOAD, 600):
         found = asyncio.run(revoke_all())
-    say(f"COMMIT of a revocation until the last of {DOORS} processes refuses: {_line(found)}")
+    say(f"COMMIT of a revocation until the last of {DOORS} processes refuses: {spread(found)}")
 
 
 async def _steadily(door: Served, keys: Sequence[str], seconds: float) -> list[float]:
@@ -116,7 +116,7 @@ async def _steadily(door: Served, keys: Sequence[str], seconds: float) -> list[f
 
     async def once(due: float, key: str) -> None:
         connection = idle.pop() if idle else Connection(door.port)
-        await _took(connection, key, 200)
+        await ask_whoami(connection, key)
         found.append((time.perf_counter() - due) * 1000)
         idle.append(connection)
 
@@ -127,15 +127,6 @@ async def _steadily(door: Served, keys: Sequence[str], seconds: float) -> list[f
             await asyncio.sleep(max(0, due - time.perf_counter()))
             calls.create_task(once(due, keys[number % len(keys)]))
     return found
-
-
-async def _took(connection: Connection, key: str, status: int) -> float:
-    """Milliseconds. SystemExit for another status."""
-    began = time.perf_counter()
-    answer = await connection.get("/v1/whoami", {"X-API-Key": key})
-    if answer.status != status:
-        raise SystemExit(f"{answer.status} instead of {status}: {answer.body!r}")
-    return (time.perf_counter() - began) * 1000
 
 
 @contextmanager
@@ -158,17 +149,6 @@ def _load(doors: Sequence[Served], connections: int, seconds: float) -> Iterator
         for each in started:
             each.kill()
             each.wait()
-
-
-def _p99(found: Sequence[float]) -> float:
-    return sorted(found)[int(len(found) * 0.99)]
-
-
-def _line(found: Sequence[float]) -> str:
-    return (
-        f"p50 {statistics.median(found):.1f}, p99 {_p99(found):.1f}, worst {max(found):.1f} ms "
-        f"(of {len(found):,})"
-    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+import statistics
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -117,3 +119,25 @@ async def signed_in(port: int, username: str) -> dict[str, str]:
 def cookie_header(cookies: Mapping[str, str]) -> str:
     """As browsers send them."""
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+async def ask_whoami(connection: Connection, key: str, status: int = 200) -> float:
+    """Milliseconds that it took. SystemExit for another status."""
+    began = time.perf_counter()
+    answer = await connection.get("/v1/whoami", {"X-API-Key": key})
+    if answer.status != status:
+        raise SystemExit(f"{answer.status} instead of {status}: {answer.body!r}")
+    return (time.perf_counter() - began) * 1000
+
+
+def p99(found: Sequence[float]) -> float:
+    """Ninety-nine of a hundred are not above it."""
+    return sorted(found)[int(len(found) * 0.99)]
+
+
+def spread(found: Sequence[float]) -> str:
+    """Of milliseconds, as it is printed."""
+    return (
+        f"p50 {statistics.median(found):.2f}, p99 {p99(found):.2f}, worst {max(found):.1f} ms "
+        f"(of {len(found):,})"
+    )

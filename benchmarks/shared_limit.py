@@ -32,7 +32,7 @@ WHOAMI = ("/v1/whoami", "X-API-Key")
 
 
 def main() -> None:
-    """Two comparisons, a line each, and what share of our CPU time is Redis'."""
+    """Two comparisons, each with a control, and what share of our CPU time is Redis'."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
@@ -41,14 +41,21 @@ def main() -> None:
     with redis_server(free_port()) as (url, redis), rig() as made, ExitStack() as stack:
         with psycopg.connect(made.postgres.url("portal_owner")) as database:
             database.execute("UPDATE apikeys_contract SET limit_rpm = %s", [LIMIT])
-        alone = together("without Redis", *_doors(stack, made, "alone"))
+        alone, control = (
+            together(name, *_doors(stack, made, name))
+            for name in ("without Redis", "the same again")
+        )
         doors = _doors(stack, made, "shared", url)
         shared = together("limit shared through Redis", *doors, also=[redis])
         for number, keys in ((BUSY, _busy(made)), (KEYS, made.keys)):
-            for each in (alone, shared):
+            for each in (alone, control, shared):
                 each.warm(*WHOAMI, keys)
             say(machine())
-            ours, peer = (each.asked(each.name, *WHOAMI, keys) for each in (shared, alone))
+            ours, peer, same = (
+                each.asked(each.name, *WHOAMI, keys) for each in (shared, alone, control)
+            )
+            said = ratios(same, peer, rounds=given.rounds, seconds=given.seconds)
+            say(f"{number:,} keys: {same.name} against {peer.name}: {said}")
             before = _cpu(redis), ours.cpu_seconds()
             said = ratios(ours, peer, rounds=given.rounds, seconds=given.seconds)
             share = (_cpu(redis) - before[0]) / (ours.cpu_seconds() - before[1])

@@ -15,11 +15,13 @@ BENCHMARKS = (
     "shared_limit",
     "forward_auth",
     "changes",
+    "propagation",
     "pages",
     "switched_feed",
     "login_flood",
     "login_timing",
     "directory_memory",
+    "million_keys",
 )
 
 
