@@ -22,6 +22,7 @@ BENCHMARKS = (
     "login_timing",
     "directory_memory",
     "million_keys",
+    "counts_behind",
 )
 
 
