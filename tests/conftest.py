@@ -4,6 +4,7 @@ Acme is a sportsbook: Alice owns it, Dave develops, Tina trades, Victor looks. G
 one, and Mallory owns it. Sam is staff. bin/test starts the server and names it in DATABASE_URL.
 """
 
+import gc
 import io
 import os
 import uuid
@@ -66,6 +67,8 @@ def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
         _use(DATABASE)
         yield
         connections.close_all()
+        # What a test gave up while it connected: Postgres would wait a minute for its password.
+        gc.collect()
         with psycopg.connect(admin_url, autocommit=True) as admin:
             _drop(admin, DATABASE)
 

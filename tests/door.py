@@ -113,6 +113,21 @@ def ask(*keys: str, door: Door | None = None, **given: Any) -> Reply:
     return run(work)
 
 
+def lifespan_of(app: Callable[..., Coroutine[Any, Any, None]]) -> list[Any]:
+    """What the server is told when it starts an application, and ends it."""
+    sent: list[Any] = []
+    events = iter(("startup", "shutdown"))
+
+    async def receive() -> dict[str, Any]:
+        return {"type": f"lifespan.{next(events)}"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    run(lambda: app({"type": "lifespan"}, receive, send))
+    return sent
+
+
 def code(reply: Reply) -> tuple[int, str]:
     """Status and code, of an error in JSON."""
     return reply.status, json.loads(reply.body)["code"]

@@ -9,7 +9,7 @@ import pytest
 
 from accounts.models import Tenant
 from apikeys import refusals
-from apikeys.edge import authorize, reads
+from apikeys.edge import authorize
 from apikeys.edge.app import Door
 from apikeys.edge.gate import Gate
 from apikeys.edge.internal import Internal
@@ -17,26 +17,14 @@ from apikeys.refusals import Verdict
 from apikeys.routes import ROUTES
 from portal.lib.address import parse_address
 from tests.conftest import MakeKey
-from tests.door import Reply, call, code, opened, rename_table, run
+from tests.door import Reply, call, code, lifespan_of, opened, rename_table, run
 from tests.proxies import ASK, Ask, Line, answers, by_envoy, by_nginx, by_traefik, meant
 
-pytestmark = pytest.mark.usefixtures("django_db_setup")
+pytestmark = pytest.mark.usefixtures("door_beside")
 
 MATCHES = "/cs2/v1/matches"
 UNKNOWN = "vbk_" + "0" * 24
 IDENTITY = ["x-tenant-id", "x-tenant-slug", "x-key-id", "x-key-scopes", "x-key-sports"]
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the listener has connections of its own."""
-    return acme
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is busy with other tests is no outage."""
-    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
 
 
 each_proxy = pytest.mark.parametrize("ask_by", [by_nginx, by_traefik, by_envoy])
@@ -327,14 +315,6 @@ def test_on_the_public_port_there_is_no_such_thing(acme: Tenant, make_key: MakeK
 def test_a_listener_with_a_wrong_setting_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy at all would mean that nobody asks."""
     monkeypatch.setenv("EDGE_FORWARD_AUTH_PROXIES", "0")
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "lifespan.startup"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    run(lambda: Internal()({"type": "lifespan"}, receive, send))
+    sent = lifespan_of(Internal())
     assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
     assert "EDGE_FORWARD_AUTH_PROXIES is 0; it should be at least 1." in sent[0]["message"]

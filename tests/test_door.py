@@ -12,7 +12,7 @@ from apikeys.edge.app import Door
 from apikeys.edge.settings import EdgeSettings, edge_settings
 from portal.lib.env import SettingError
 from tests.conftest import MakeKey
-from tests.door import Reply, ask, call, code, opened, rename_table, run
+from tests.door import Reply, ask, call, code, lifespan_of, opened, rename_table, run
 
 pytestmark = pytest.mark.usefixtures("door_beside")
 
@@ -112,16 +112,8 @@ def refused_websocket(extensions: dict[str, Any]) -> list[Any]:
 def test_a_door_whose_settings_are_missing_does_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is told which one."""
     monkeypatch.delenv("DATABASE_URL")
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "lifespan.startup"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    run(lambda: Door()({"type": "lifespan"}, receive, send))
-    assert sent == [{"type": "lifespan.startup.failed", "message": "DATABASE_URL is not set."}]
+    failed = {"type": "lifespan.startup.failed", "message": "DATABASE_URL is not set."}
+    assert lifespan_of(Door()) == [failed]
     with pytest.raises(SettingError, match="DATABASE_URL"):
         edge_settings()
 

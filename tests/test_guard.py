@@ -13,23 +13,12 @@ from apikeys.edge.gate import Gate
 from apikeys.edge.guard import Guard
 from apikeys.edge.settings import EdgeSettings
 from tests.conftest import MakeKey
-from tests.door import Reply, call, code, opened, run
+from tests.door import Reply, call, code, lifespan_of, opened, run
 
-pytestmark = pytest.mark.usefixtures("django_db_setup")
+pytestmark = pytest.mark.usefixtures("door_beside")
 
 UNKNOWN = "vbk_" + "0" * 24
 PATH = "/cs2/v1/matches"
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the guard has connections of its own."""
-    return acme
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads, "PATIENCE_SECONDS", 20)
 
 
 class Mirror:
@@ -171,20 +160,6 @@ def test_a_guard_whose_settings_are_missing_does_not_start_the_feed(
     failed = {"type": "lifespan.startup.failed", "message": "DATABASE_URL is not set."}
     assert lifespan_of(Guard(feed)) == [failed]
     assert feed.life == []
-
-
-def lifespan_of(guard: Guard) -> list[Any]:
-    """What the server is told when it starts the guard."""
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "lifespan.startup"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    run(lambda: guard({"type": "lifespan"}, receive, send))
-    return sent
 
 
 def test_what_cannot_be_decided_is_503_and_the_feed_is_not_asked(

@@ -11,16 +11,10 @@ from apikeys.models import Contract
 from tests.conftest import MakeKey
 from tests.guarded import Server, serving
 
-pytestmark = [pytest.mark.service, pytest.mark.usefixtures("django_db_setup")]
+pytestmark = [pytest.mark.service, pytest.mark.usefixtures("door_beside")]
 
 STREAM = "/cs2/v1/stream"
 UNKNOWN = "vbk_" + "0" * 24
-
-
-@pytest.fixture
-def acme(committed_db: None, acme: Tenant) -> Tenant:
-    """Acme, committed: the server has connections of its own."""
-    return acme
 
 
 @pytest.fixture(scope="module")
