@@ -40,4 +40,4 @@ def record_of(key: ApiKey) -> Held | None:
     with connection.cursor() as cursor:
         cursor.execute(LOOKUP, [[bytes(sha)]])
         found = cursor.fetchone()
-    return parse_row(found)[1].record()
+    return parse_row(found).record()

@@ -6,11 +6,13 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from django.db import connections
 
 from accounts.models import Tenant
 from apikeys.edge import reads, strangers
-from apikeys.edge.database import Database, DatabaseAway, Rows
+from apikeys.edge.database import LANES, Database, DatabaseAway, Rows
 from apikeys.edge.directory import Directory
+from apikeys.edge.held import Held
 from apikeys.edge.settings import edge_settings
 from apikeys.edge.store import Store
 from apikeys.models import ApiKey
@@ -189,6 +191,39 @@ def test_an_answer_that_cannot_be_read_lets_nobody_in_and_nobody_wait() -> None:
         assert [type(each) for each in found] == [DatabaseAway] * 3
 
     run(work)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE apikeys_apikey SET scopes = scopes || NULL::varchar WHERE id = %s",
+        "UPDATE apikeys_apikey SET allowlist = ARRAY[NULL]::cidr[] WHERE id = %s",
+        "UPDATE apikeys_apikeysecret SET id = -1 WHERE key_id = %s",
+    ],
+    ids=["scope", "network", "number"],
+)
+def test_a_row_that_cannot_be_read_is_no_other_keys_affair(
+    acme: Tenant, make_key: MakeKey, damage: str
+) -> None:
+    """Somebody made it so by hand. Nobody is let in by it, and nobody is kept out."""
+    made = [make_key(acme) for _ in range(LANES + 3)]  # the last are read together
+    key, damaged = made[-2]
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(damage, [key.pk])
+
+    async def work() -> list[Held | BaseException | None]:
+        database = Database(edge_settings().database)
+        database.open()
+        asked = Store(database, believing())
+        calls = [asked.key_record(secret) for _, secret in made]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        await asked.close()
+        await database.close()
+        return found
+
+    found = dict(zip((secret for _, secret in made), run(work), strict=True))
+    assert isinstance(found.pop(damaged), DatabaseAway)
+    assert all(isinstance(record, Held) for record in found.values())
 
 
 def test_a_flood_of_unknown_secrets_waits_and_a_known_one_does_not(

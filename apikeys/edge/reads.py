@@ -30,13 +30,14 @@ class Reads(Generic[Key, Value]):
     def __init__(
         self,
         *,
-        ask: Callable[[list[Key], float], Awaitable[Mapping[Key, Value]]],
+        ask: Callable[[list[Key], float], Awaitable[Mapping[Key, Value | DatabaseAway]]],
         moment: Callable[[], int],
         learn: Callable[[Key, Value | None, int], None],
         believes: Callable[[Key, Value | None, int], bool],
     ) -> None:
         """ask: what Postgres knows of these, within so many seconds; may raise DatabaseAway.
 
+        What of one of them cannot be read is a DatabaseAway in its place, so that the others can.
         moment: the present one; a read belongs to that in which it began. learn: to remember what
         was read then, None where there is nothing, unless something newer is known. believes:
         whether it has not been overruled since.
@@ -96,18 +97,33 @@ class Reads(Generic[Key, Value]):
 
     async def _read_batch(self, batch: list[Key]) -> None:
         """Settle these reads, whatever happens."""
-        found: Mapping[Key, Value] = {}
+        found: Mapping[Key, Value | DatabaseAway] = {}
         failure: DatabaseAway | None = DatabaseAway("the door was closed")
         begun = self._moment()
         try:
             found = await self._ask(batch, READ_SECONDS)
-            for key in batch:
-                self._learn(key, found.get(key), begun)
             failure = None
         except DatabaseAway as away:
             failure = away
         except Exception as error:  # nobody is let in by what could not be read
-            failure = DatabaseAway(f"{type(error).__name__}: {error}")
+            failure = unreadable(error)
         finally:
             for key in batch:
-                self._reads.pop(key).set_result(failure or (begun, found.get(key)))
+                read = self._reads.pop(key)
+                read.set_result(failure or self._learnt(key, found.get(key), begun))
+
+    def _learnt(
+        self, key: Key, value: Value | DatabaseAway | None, begun: int
+    ) -> tuple[int, Value | None] | DatabaseAway:
+        if isinstance(value, DatabaseAway):
+            return value
+        try:
+            self._learn(key, value, begun)
+        except Exception as error:  # likewise
+            return unreadable(error)
+        return begun, value
+
+
+def unreadable(error: Exception) -> DatabaseAway:
+    """What was found is none of what may be there."""
+    return DatabaseAway(f"{type(error).__name__}: {error}")

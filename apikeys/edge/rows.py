@@ -93,8 +93,8 @@ class Row:
         return record_of(self.shared, self.own)
 
 
-def parse_row(columns: tuple[Any, ...]) -> tuple[bytes, Row]:
-    """A row of LOOKUP: the SHA-256 of the secret, and what is known of it."""
+def parse_row(columns: tuple[Any, ...]) -> Row:
+    """A row of LOOKUP, which begins with the SHA-256 of the secret."""
     tenant_id, slug, name, is_suspended, version, scopes, sports, *rest = columns[_SHARED_COLUMNS]
     shared = Shared(
         tenant_id, slug, name, is_suspended, version, _words(scopes), _words(sports), *rest
@@ -112,7 +112,7 @@ def parse_row(columns: tuple[Any, ...]) -> tuple[bytes, Row]:
         ",".join(allowlist),
         *versions,
     )
-    return bytes(columns[0]), Row(shared, own)
+    return Row(shared, own)
 
 
 def _words(of_row: Iterable[str]) -> tuple[str, ...]:

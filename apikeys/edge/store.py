@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from time import monotonic
+from typing import Any
 
 from apikeys.edge import reads
 from apikeys.edge.database import Database, DatabaseAway
@@ -65,11 +66,12 @@ class Store:
         """Give up what is being read."""
         await self._reads.close()
 
-    async def _ask(self, shas: list[bytes], seconds: float) -> Mapping[bytes, Row]:
+    async def _ask(self, shas: list[bytes], seconds: float) -> Mapping[bytes, Row | DatabaseAway]:
         began_at = monotonic()
         try:
             lookup = LOOKUP if len(shas) > 1 else LOOKUP_ONE
-            return dict(map(parse_row, await self._database.ask(lookup, [shas], seconds=seconds)))
+            rows = await self._database.ask(lookup, [shas], seconds=seconds)
+            return {bytes(row[0]): _parsed(row) for row in rows}
         finally:
             self.lookups.add(monotonic() - began_at)
 
@@ -77,3 +79,11 @@ class Store:
         if self._grace_seconds and self._directory.is_fresh(self._grace_seconds):
             return self._directory.find(sha)
         return MISSING
+
+
+def _parsed(columns: tuple[Any, ...]) -> Row | DatabaseAway:
+    """One that somebody made unreadable by hand is no other key's affair."""
+    try:
+        return parse_row(columns)
+    except Exception as error:
+        return reads.unreadable(error)
