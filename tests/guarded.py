@@ -45,6 +45,14 @@ async def flood(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "websocket.send", "text": "odds" * 25_000})
 
 
+@Guard
+async def late(scope: Any, receive: Any, send: Any) -> None:
+    """A third one, that does not accept a handshake before it is somebody else's."""
+    if scope["type"] == "websocket":
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+
 Frame = dict[str, Any]
 
 

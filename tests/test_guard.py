@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from time import monotonic
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -11,9 +14,14 @@ from apikeys.edge import reads
 from apikeys.edge.app import Door
 from apikeys.edge.gate import Gate
 from apikeys.edge.guard import Guard
+from apikeys.edge.latency import MEASURED
+from apikeys.edge.markets import Markets, Switched
 from apikeys.edge.settings import EdgeSettings
+from apikeys.edge.streams import UNSURE, Stream
+from apikeys.refusals import KEY_REVOKED
 from tests.conftest import MakeKey
 from tests.door import Reply, call, code, lifespan_of, opened, run
+from tests.usage import calls_of
 
 pytestmark = pytest.mark.usefixtures("door_beside")
 
@@ -184,6 +192,104 @@ def test_what_cannot_be_decided_is_503_and_the_feed_is_not_asked(
         assert reply.headers["retry-after"] == "1"
     assert feed.seen == []
     assert secret not in caplog.text
+
+
+def test_what_has_to_be_read_twice_is_given_up_little_later_than_what_is_read_once(
+    acme: Tenant, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has waited for the key does not wait as long for the switches."""
+    _, secret = make_key(acme)
+    given: list[float] = []
+    switches_of = Markets.of
+
+    async def switches(markets: Markets, tenant_id: UUID, until: float = 0) -> Switched:
+        given.append(until)
+        return await switches_of(markets, tenant_id, until)
+
+    monkeypatch.setattr(Markets, "of", switches)
+    began_at = monotonic()
+    assert through(Mirror(), secret).status == 200
+    assert began_at + 4 / 3 * 20 <= given[0] <= monotonic() + 4 / 3 * 20
+    assert reads.until(monotonic() - 3600) == pytest.approx(monotonic() + 20 / 5, abs=1)
+
+
+def test_of_the_calls_to_a_feed_one_in_so_many_is_measured(acme: Tenant, make_key: MakeKey) -> None:
+    """Until it is handed to the feed, which takes the time that it takes."""
+    _, secret = make_key(acme)
+    gate = Gate()
+
+    async def work() -> Any:
+        async with opened(Guard(Mirror(), gate=gate)) as ask:
+            for _ in range(2 * MEASURED):
+                await ask(secret, path=PATH)
+        return gate.latency.calls.facts()["counts"]
+
+    assert sum(run(work)) == 2
+
+
+@pytest.mark.parametrize(
+    ("end", "expected", "outcome"),
+    [
+        (lambda stream: stream.end_by(KEY_REVOKED), (403, "key_revoked"), "key_revoked"),
+        (lambda stream: stream.end(UNSURE, "unavailable"), (503, "unavailable"), "unavailable"),
+    ],
+    ids=["revoked", "in doubt"],
+)
+@pytest.mark.parametrize("has_heard", [True, False])
+def test_a_handshake_whose_key_dies_before_the_feed_accepts_is_refused_as_any_other(
+    acme: Tenant,
+    make_key: MakeKey,
+    end: Callable[[Stream], None],
+    expected: tuple[int, str],
+    outcome: str,
+    has_heard: bool,
+) -> None:
+    """And counted as that. The feed finds the WebSocket closed."""
+    key, secret = make_key(acme)
+    gate = Gate()
+    sent: list[Any] = []
+    found: list[Any] = []
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            if has_heard:
+                assert (await receive())["type"] == "websocket.connect"
+            for stream in gate.streams._open:
+                end(stream)
+            while not has_heard and not sent:  # it looks for nobody until that has happened
+                await asyncio.sleep(0.001)
+            found.append((await receive())["type"])
+            with pytest.raises(OSError, match="closed"):
+                await send({"type": "websocket.accept"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def work() -> None:
+        events = iter([{"type": "websocket.connect"}])
+
+        async def receive() -> Any:
+            for event in events:
+                return event
+            return await asyncio.Future()
+
+        scope = {
+            "type": "websocket",
+            "raw_path": b"/cs2/v1/stream",
+            "path": "/cs2/v1/stream",
+            "query_string": f"api_key={secret}".encode(),
+            "headers": [],
+            "client": ("203.0.113.7", 1),
+            "extensions": {"websocket.http.response": {}},
+        }
+        async with opened(Guard(slow, gate=gate)):
+            await Guard(slow, gate=gate)(scope, receive, send)
+
+    run(work)
+    assert [message["type"].rpartition(".")[2] for message in sent] == ["start", "body"]
+    assert (sent[0]["status"], json.loads(sent[1]["body"])["code"]) == expected
+    assert found == ["websocket.disconnect"]
+    assert calls_of(key) == {outcome: 1}
 
 
 def test_door_and_guard_share_one_gate(acme: Tenant, make_key: MakeKey) -> None:

@@ -2,12 +2,15 @@
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db.models.functions import Now
 
 from accounts.models import Tenant
-from apikeys.models import Contract
+from apikeys.models import ApiKey, Contract, DoorProcess
 from tests.conftest import MakeKey
 from tests.guarded import Server, serving
 
@@ -117,6 +120,26 @@ def test_a_tenant_holds_as_many_as_its_contract_allows(
         two.closed()
         with server.stream(second) as again:
             again.frame()
+
+
+def test_a_key_that_dies_before_the_feed_accepts_opens_nothing(
+    acme: Tenant, make_key: MakeKey
+) -> None:
+    """The handshake is refused as any other, and at once."""
+    key, secret = make_key(acme)
+    with serving("tests.guarded:late") as server, ThreadPoolExecutor() as beside:
+        asking = beside.submit(server.refused, f"{STREAM}?api_key={secret}")
+        while not streams_open():
+            time.sleep(0.05)
+        ApiKey.objects.filter(pk=key.pk).update(revoked_at=Now())
+        refused = asking.result()
+    assert (refused.status, refused.code) == (403, "key_revoked")
+    assert refused.headers["Cache-Control"] == "no-store"
+
+
+def streams_open() -> bool:
+    """Whether any process of the door says that it holds one."""
+    return any(process.facts.get("streams") for process in DoorProcess.objects.all())
 
 
 def test_whoever_leaves_before_the_refusal_writes_nothing_into_the_log(

@@ -20,7 +20,7 @@ from apikeys.edge.internal import Internal
 from apikeys.edge.latency import MEASURED
 from apikeys.edge.metrics import answer_metrics, render
 from apikeys.edge.settings import edge_settings
-from apikeys.models import Acknowledgement, DoorProcess
+from apikeys.models import Acknowledgement, DoorProcess, PropagationRun
 from apikeys.upkeep import measure_propagation
 from examples.feed.feed import Feed
 from portal.lib import clock
@@ -78,6 +78,7 @@ def test_calls_are_told_by_outcome_for_every_process(acme: Tenant, make_key: Mak
         await ask()
         await ask("vbk_ABCDEFGHIJKLMNOPQRSTUVWX")
         await ask(secret, path="/v1/nothing")
+        await ask(secret, path="/cs2/v1/matches")  # let in, but there is no feed behind the door
 
     async def work() -> None:
         one, other = Gate(), Gate()
@@ -85,17 +86,17 @@ def test_calls_are_told_by_outcome_for_every_process(acme: Tenant, make_key: Mak
             await use(ask)
             await use(ask_other)
             async with asyncio.timeout(20):
-                while total(found := await scrape(one), "portal_calls_total") < 12:
+                while total(found := await scrape(one), "portal_calls_total") < 14:
                     await asyncio.sleep(0.05)
-            outcomes = {"allowed": 6, "key_missing": 2, "key_invalid": 2, "not_found": 2}
+            outcomes = {"allowed": 6, "key_missing": 2, "key_invalid": 2, "not_found": 4}
             for outcome, calls in outcomes.items():
                 assert total(found, "portal_calls_total", outcome=outcome) == calls
             me = one.process.hex[:12]
-            assert total(found, "portal_calls_total", process=me) == 6
+            assert total(found, "portal_calls_total", process=me) == 7
             assert total(found, "portal_directory_keys", process=me) == 1
             assert total(found, "portal_directory_age_seconds", process=me) < 5
             assert total(found, "portal_directory_misses_total", process=me) == 2
-            assert total(found, "portal_directory_hits_total", process=me) == 3
+            assert total(found, "portal_directory_hits_total", process=me) == 4
             assert total(found, "portal_call_wait_seconds_count", process=me) == 2
             assert total(found, "portal_lookup_seconds_count", process=me) == 2
             assert total(found, "portal_lookup_seconds_bucket", process=me, le="+Inf") == 2
@@ -274,6 +275,24 @@ def test_propagation_is_told(acme: Tenant) -> None:
         assert 0 < total(found, "portal_canary_seconds") < 3
         assert 0 <= total(found, "portal_canary_age_seconds") < 20
         assert 0 < total(found, "portal_change_seconds") < 20
+
+    run(work)
+
+
+def test_a_canary_that_nobody_remembers_has_no_seconds(acme: Tenant) -> None:
+    """Those of an earlier one say nothing any more."""
+    long_ago = clock.now() - timedelta(hours=1)
+    PropagationRun.objects.create(at=long_ago, processes=2, reached=2, seconds=0.1)
+
+    async def work() -> None:
+        gate = Gate()
+        await aside(measure_propagation)
+        found = await scrape(gate)
+        nothing = frozenset[tuple[str, str]]()
+        assert found["portal_canary_processes", nothing] == 0
+        assert ("portal_canary_seconds", nothing) not in found
+        assert 0 <= total(found, "portal_canary_age_seconds") < 20
+        await gate.close()
 
     run(work)
 

@@ -54,17 +54,20 @@ def test_it_is_open_to_everybody_and_to_nothing_but_reading() -> None:
                 await ask("vbk_" + "0" * 24, path=PATH, headers=[("accept", "text/xml")]),
                 await ask(path=PATH, method="HEAD"),
                 await ask(path=PATH, method="POST"),
+                await ask(path=PATH, method="POST", headers=[("accept", "text/xml")]),
                 await ask(path=f"{PATH}/"),
             ]
 
-    whole, with_key, head, posted, below = run(work)
+    whole, with_key, head, posted, in_xml, below = run(work)
     assert whole.status == with_key.status == head.status == 200
     assert json.loads(whole.body) == document()
     assert whole.headers["content-type"] == "application/json"
     assert whole.headers["cache-control"] == "no-store"
     assert (head.body, head.headers["content-length"]) == (b"", str(len(whole.body)))
     assert code(posted) == (405, "method_not_allowed")
-    assert posted.headers["allow"] == "GET, HEAD"
+    assert posted.headers["allow"] == in_xml.headers["allow"] == "GET, HEAD"
+    assert in_xml.headers["content-type"] == "text/xml; charset=utf-8"
+    assert b"<code>method_not_allowed</code>" in in_xml.body
     assert code(below) == (401, "key_missing")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
+from time import monotonic
 
 import pytest
 
@@ -85,6 +86,22 @@ def test_what_a_late_read_brought_is_remembered_though_its_callers_have_left(
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert opened.recall(ACME) == NOTHING_OFF
+        await opened.close()
+
+    run(work)
+
+
+def test_a_call_that_has_waited_already_waits_for_no_more_than_it_says() -> None:
+    """It is refused in time, and who comes anew is told what was read."""
+
+    async def work() -> None:
+        slow = Slow()
+        opened = Markets(slow, lambda _: True)
+        async with asyncio.timeout(10):
+            with pytest.raises(DatabaseAway):
+                await opened.of(ACME, monotonic() + 0.01)
+        slow.asked[0].set_result(True)
+        assert await opened.of(ACME) == NOTHING_OFF
         await opened.close()
 
     run(work)

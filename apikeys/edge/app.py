@@ -98,9 +98,9 @@ class Door:
             path = scope["raw_path"]
             if path in HEALTH and scope.get("method") in ("GET", "HEAD"):
                 return await self._tell_health(path, request_id)
-            if path == OPENAPI and scope["type"] == "http":
-                return tell_openapi(scope["method"], request_id)
             reading = read_call(scope, self._gate.trusted_proxies)
+            if path == OPENAPI and scope["type"] == "http":
+                return tell_openapi(scope["method"], reading.chosen, request_id)
             decision = self._gate.decide_now(reading.call)
             if decision is None:
                 decision = await self._gate.decide_later(reading.call)

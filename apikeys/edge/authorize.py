@@ -14,10 +14,9 @@ from time import monotonic
 
 from apikeys.edge.answers import Answer, Headers, refusal
 from apikeys.edge.calls import Reading, Scope, read_call
-from apikeys.edge.database import DatabaseAway
 from apikeys.edge.gate import Gate
-from apikeys.edge.markets import UnknownTenant
-from apikeys.refusals import KEY_INVALID, UNAVAILABLE, Verdict
+from apikeys.edge.judging import judge
+from apikeys.refusals import UNAVAILABLE, Verdict
 from apikeys.verdict import KeyRecord
 
 PATH = b"/internal/authorize"
@@ -62,24 +61,13 @@ class ForwardAuth:
             self._complain(error)
             return refusal(UNAVAILABLE, None, request_id)
         reading = read_original(question, scope, self._proxies)
-        decision = await self._gate.decide(reading.call)
-        verdict, record = decision.verdict, decision.record
-        if record is not None and verdict.is_allowed:
-            try:
-                switched = await self._gate.markets.of(record.tenant_id)
-                said = _identity(record, switched.revision)
-            except DatabaseAway:
-                verdict = UNAVAILABLE
-            except UnknownTenant:  # it has just been deleted, and its keys with it
-                verdict = KEY_INVALID
-            except Exception:  # it is counted already, and as let in
-                _log.exception("Forward auth failed on request %s", request_id)
-                verdict = UNAVAILABLE
-            else:
-                if question.is_from_nginx:
-                    said += ((b"x-auth-status", b"200"),)  # for its log
-                return _allowed((*said, *decision.headers), request_id)
-            self._gate.refuse_after_all(reading.call, decision, verdict)
+        decision, switched = await judge(self._gate, reading.call, request_id)
+        if decision.record is not None and switched is not None:
+            said = _identity(decision.record, switched.revision)
+            if question.is_from_nginx:
+                said += ((b"x-auth-status", b"200"),)  # for its log
+            return _allowed((*said, *decision.headers), request_id)
+        verdict = decision.verdict
         answer = refusal(verdict, reading.chosen, request_id, decision.headers)
         return _for_nginx(answer, verdict) if question.is_from_nginx else answer
 

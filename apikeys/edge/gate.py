@@ -24,9 +24,10 @@ from apikeys.edge.recheck import Recheck
 from apikeys.edge.settings import EdgeSettings, edge_settings
 from apikeys.edge.shared_limiter import SharedLimiter
 from apikeys.edge.store import Store
+from apikeys.edge.strangers import Strangers
 from apikeys.edge.streams import Streams
 from apikeys.edge.usage import Usage
-from apikeys.refusals import ALLOWED, UNAVAILABLE, Verdict, rate_limited
+from apikeys.refusals import ALLOWED, KEY_INVALID, UNAVAILABLE, Verdict, rate_limited
 from apikeys.verdict import (
     Call,
     refuse_counted,
@@ -88,6 +89,7 @@ class Gate:
         self._complained_at = -float(COMPLAINT_SECONDS)
         self._unsaid = 0
         self._latency = Latency()
+        self._strangers = Strangers()
         # No method, since each call passes here.
         self.answer_again: Callable[[Scope], Parts | None] = _not_yet
 
@@ -156,7 +158,10 @@ class Gate:
         """The same, where `decide_now` has just said None."""
         is_remembered = self._open().store.recall(call.keys[0]) is not MISSING
         with self._latency.waiting(is_remembered=is_remembered):
-            return await self._ask(call)
+            decision = await self._ask(call)
+        if decision.verdict is KEY_INVALID:
+            await self._strangers.wait()
+        return decision
 
     async def _ask(self, call: Call) -> Decision:
         """By asking Postgres or Redis."""

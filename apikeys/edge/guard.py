@@ -10,20 +10,22 @@ sees no key; `scope["tenant"]` tells it who calls (`apikeys.edge.tenant`), and s
 
 import logging
 from dataclasses import dataclass
+from time import monotonic
 
 from apikeys.edge.answers import new_request_id, refusal
 from apikeys.edge.calls import Scope, read_call
-from apikeys.edge.database import DatabaseAway
 from apikeys.edge.disguise import carrying, disguised
 from apikeys.edge.feed_life import live
 from apikeys.edge.formats import Format
 from apikeys.edge.gate import Decision, Gate
 from apikeys.edge.handshakes import refuse_handshake
 from apikeys.edge.held import Held
-from apikeys.edge.markets import Switched, UnknownTenant
+from apikeys.edge.judging import judge
+from apikeys.edge.markets import Switched
 from apikeys.edge.sockets import Application, Receive, Send, serve
+from apikeys.edge.streams import End
 from apikeys.edge.tenant import Tenant
-from apikeys.refusals import KEY_INVALID, TOO_MANY_STREAMS, UNAVAILABLE
+from apikeys.refusals import TOO_MANY_STREAMS, UNAVAILABLE
 from apikeys.verdict import Call
 
 _log = logging.getLogger(__name__)
@@ -73,26 +75,17 @@ class Guard:
             await self._pass_on(visit, scope, receive, send)
 
     async def _judge(self, scope: Scope, request_id: str) -> _Visit:
-        """The verdict; of an allowed call also what its tenant has switched off."""
+        latency = self._gate.latency
+        began_at = monotonic() if scope["type"] == "http" and latency.is_due() else 0.0
         reading = read_call(scope, self._gate.trusted_proxies)
-        call, chosen = reading.call, reading.chosen or Format.JSON
-        decision = await self._gate.decide(call)
-        record, verdict = decision.record, decision.verdict
-        if record is None or not verdict.is_allowed:
+        decision, switched = await judge(self._gate, reading.call, request_id)
+        if began_at:
+            latency.calls.add(monotonic() - began_at)
+        chosen = reading.chosen or Format.JSON
+        if decision.record is None or switched is None:
             return _Visit(request_id, decision, chosen)
-        try:
-            switched = await self._gate.markets.of(record.tenant_id)
-        except DatabaseAway:
-            verdict = UNAVAILABLE
-        except UnknownTenant:  # it has just been deleted, and its keys with it
-            verdict = KEY_INVALID
-        except Exception:  # it is counted already, and as let in
-            _log.exception("The guard failed on request %s", request_id)
-            verdict = UNAVAILABLE
-        else:
-            return _Visit(request_id, decision, chosen, call, _Once(record, switched))
-        decision = self._gate.refuse_after_all(call, decision, verdict)
-        return _Visit(request_id, decision, chosen)
+        standing = _Once(decision.record, switched)
+        return _Visit(request_id, decision, chosen, reading.call, standing)
 
     async def _pass_on(self, visit: _Visit, scope: Scope, receive: Receive, send: Send) -> None:
         headers = visit.decision.headers
@@ -123,8 +116,16 @@ class Guard:
             answer = refusal(refused, visit.chosen, visit.request_id)
             await refuse_handshake(answer, scope, receive, send)
             return
+        call, decision = stream.call, visit.decision
+
+        async def refuse(end: End, receive: Receive) -> None:
+            self._gate.refuse_after_all(call, decision, end.verdict)
+            answer = refusal(end.verdict, visit.chosen, visit.request_id)
+            await refuse_handshake(answer, scope, receive, send)
+
         seen = disguised(scope, Tenant(stream), visit.chosen, visit.request_id)
+        told = carrying(send, visit.request_id)
         try:
-            await serve(self._feed, seen, receive, carrying(send, visit.request_id), stream)
+            await serve(self._feed, seen, receive, told, stream, refuse)
         finally:
             await streams.leave(stream)

@@ -73,12 +73,12 @@ class Markets:
         """What may be believed without asking anybody; None where it must be read."""
         return self._recall(tenant_id) if self._is_fresh(0) else None
 
-    async def of(self, tenant_id: uuid.UUID) -> Switched:
-        """The tenant's switches. Raises UnknownTenant; DatabaseAway, in time."""
+    async def of(self, tenant_id: uuid.UUID, until: float = float("inf")) -> Switched:
+        """The tenant's switches. Raises UnknownTenant; DatabaseAway, in time, or then at last."""
         if (switched := self.recall(tenant_id)) is not None:
             return switched
         try:
-            switched = await self._reads.read(tenant_id)
+            switched = await self._reads.read(tenant_id, until)
         except DatabaseAway:
             has_grace = self._grace_seconds and self._is_fresh(self._grace_seconds)
             if has_grace and (stale := self._recall(tenant_id)) is not None:

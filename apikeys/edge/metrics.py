@@ -79,7 +79,7 @@ _PLAIN = {
 _HISTOGRAMS = {
     "portal_call_seconds": (
         "calls_took",
-        "From hearing of a call until its answer was handed to the server; "
+        "From hearing of a call until its answer was handed to the server, by a guard to the feed; "
         f"measured of one call in {MEASURED}.",
     ),
     "portal_call_wait_seconds": (
@@ -174,10 +174,9 @@ def _of_processes(processes: Mapping[uuid.UUID, Any]) -> Iterator[Metric]:
 
 
 def _hits(facts: Mapping[str, Any]) -> float | None:
-    """A stream too many is in the sums twice: as let in, and as refused."""
     if "misses" not in facts:  # told by an older program, while it is replaced by this one
         return None
-    without = ("key_missing", "key_ambiguous", "too_many_streams")
+    without = ("key_missing", "key_ambiguous")
     calls = sum(calls for code, calls in facts["calls"].items() if code not in without)
     hits: float = calls - facts["misses"]
     return hits

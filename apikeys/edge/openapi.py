@@ -61,10 +61,10 @@ _MORE_HEADERS: Mapping[int, tuple[str, ...]] = {
 }
 
 
-def tell_openapi(method: str, request_id: str) -> Answer:
-    """The document, or 405. It is JSON, whatever is asked for."""
+def tell_openapi(method: str, chosen: Format | None, request_id: str) -> Answer:
+    """The document, which is JSON whatever is asked for; or 405, as any is refused."""
     if method not in ROUTE.methods:
-        return refusal(method_not_allowed(ROUTE), None, request_id)
+        return refusal(method_not_allowed(ROUTE), chosen, request_id)
     body = _rendered()
     headers = [
         (b"content-type", Format.JSON.content_type),

@@ -17,6 +17,9 @@ PATIENCE_SECONDS = 0.15
 # read much at once would else read it again and again for nobody. Not for longer: whoever comes
 # meanwhile waits for the same read, and a WebSocket in doubt is asked about for 0.7 seconds.
 READ_SECONDS = 0.5
+# A call that has to read twice: all of it is to be over a little later than one read, but what is
+# slow of the first, such as a Redis that does not answer, must leave the second some time.
+TWICE, LEAST = 4 / 3, 1 / 5  # of PATIENCE_SECONDS
 MOST_AT_ONCE = 200  # keys in one question; more than one only when more ask than there are lanes
 MOST_WAITING = 10_000  # keys; one more is given up at once
 
@@ -47,19 +50,19 @@ class Reads(Generic[Key, Value]):
         self._waiting: deque[Key] = deque()  # those of _reads that nobody has asked for yet
         self._readers: set[asyncio.Task[None]] = set()
 
-    async def read(self, key: Key) -> Value | None:
-        """What Postgres says now. Raises DatabaseAway, in time.
+    async def read(self, key: Key, until: float = float("inf")) -> Value | None:
+        """What Postgres says now. Raises DatabaseAway, in time, and then if not before.
 
         It is asked again when that was overruled while the read was under way, and, for those who
         came later, when the read failed that others had begun.
         """
-        deadline = monotonic() + PATIENCE_SECONDS
+        deadline = min(monotonic() + PATIENCE_SECONDS, until)
         while True:
             others = self._reads.get(key)
             read = others or self._begin(key)
             await asyncio.wait({read}, timeout=deadline - monotonic())
             if not read.done():
-                raise DatabaseAway(f"no answer within {PATIENCE_SECONDS} seconds")
+                raise DatabaseAway("no answer in time")
             found = read.result()
             if isinstance(found, DatabaseAway):
                 if others is None or monotonic() >= deadline:
@@ -122,6 +125,11 @@ class Reads(Generic[Key, Value]):
         except Exception as error:  # likewise
             return unreadable(error)
         return begun, value
+
+
+def until(began_at: float) -> float:
+    """When the second read of a call that began then is given up, on time.monotonic's clock."""
+    return max(began_at + TWICE * PATIENCE_SECONDS, monotonic() + LEAST * PATIENCE_SECONDS)
 
 
 def unreadable(error: Exception) -> DatabaseAway:

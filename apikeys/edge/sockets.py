@@ -19,6 +19,7 @@ Scope = Any
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Refuse = Callable[[End, Receive], Awaitable[None]]
 
 
 class Closed(ConnectionResetError):
@@ -26,10 +27,18 @@ class Closed(ConnectionResetError):
 
 
 async def serve(
-    application: Application, scope: Scope, receive: Receive, send: Send, stream: Stream
+    application: Application,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    stream: Stream,
+    refuse: Refuse,
 ) -> None:
-    """Run the application until it returns, or until the stream is to end and it is closed."""
-    socket = _Socket(receive, send)
+    """Run the application until it returns, or until the stream is to end and it is closed.
+
+    refuse: answers the handshake, where the application has not accepted it by then.
+    """
+    socket = _Socket(receive, send, refuse)
     running = asyncio.ensure_future(application(scope, socket.receive, socket.send))
     either: set[asyncio.Future[Any]] = {running, stream.ended}
     try:
@@ -51,9 +60,12 @@ async def serve(
 class _Socket:
     """What the application is given in place of the server's `receive` and `send`."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, refuse: Refuse) -> None:
         self._receive = receive
         self._send = send
+        self._refuse = refuse
+        self._first: Message = None  # what was received first, which is that somebody is there
+        self._is_answered = False  # whether the application has said what becomes of the handshake
         self._pending: set[asyncio.Future[Any]] = set()
         self._over = asyncio.Event()
         self._code = 0
@@ -62,6 +74,7 @@ class _Socket:
         if not self._over.is_set():
             message = await self._either(self._receive())
             if message is not None:
+                self._first = self._first or message
                 return message
         await self._over.wait()
         return {"type": "websocket.disconnect", "code": self._code}
@@ -69,6 +82,7 @@ class _Socket:
     async def send(self, message: Message) -> None:
         if self._over.is_set():
             raise Closed("the WebSocket is closed")
+        self._is_answered = True
         if message["type"] == "websocket.close":
             await self._call_off()
             await self._send(message)
@@ -85,12 +99,16 @@ class _Socket:
         self._over.set()
         await self._call_off()
         message = {"type": "websocket.close", "code": end.code, "reason": end.reason}
-        closing = asyncio.ensure_future(self._send(message))
+        told = self._send(message) if self._is_answered else self._refuse(end, self._begin)
+        closing = asyncio.ensure_future(told)
         await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
         if not closing.done():
             closing.cancel()
         elif not closing.cancelled():
             closing.exception()  # the client may have gone by itself
+
+    async def _begin(self) -> Message:
+        return self._first or await self._receive()
 
     async def _either(self, asked: Awaitable[Any]) -> Any:
         """What the server answers; None when it was called off, because this is closed."""

@@ -10,7 +10,6 @@ from apikeys.edge.directory import MISSING, Directory, Missing
 from apikeys.edge.facts import Histogram
 from apikeys.edge.held import Held
 from apikeys.edge.rows import LOOKUP, LOOKUP_ONE, Row, parse_row
-from apikeys.edge.strangers import Strangers
 from portal.lib.crypto import digest
 
 
@@ -23,7 +22,6 @@ class Store:
         self._database = database
         self._directory = directory
         self._grace_seconds = grace_seconds
-        self._strangers = Strangers()
         self._reads = reads.Reads(
             ask=self._ask,
             moment=lambda: directory.moment,
@@ -49,10 +47,7 @@ class Store:
             if stale is MISSING:
                 raise
             return stale
-        if row is None:
-            await self._strangers.wait()
-            return None
-        return row.record()
+        return row.record() if row else None
 
     async def is_ready(self) -> bool:
         """Whether a record could be found just now."""

@@ -19,7 +19,7 @@ from apikeys.edge.floors import Part
 from apikeys.edge.markets import Markets, Switched, UnknownTenant
 from apikeys.edge.places import Places
 from apikeys.edge.store import Store
-from apikeys.refusals import ALLOWED
+from apikeys.refusals import ALLOWED, KEY_INVALID, UNAVAILABLE, Verdict
 from apikeys.verdict import Call, KeyRecord, refuse_uncounted
 
 TICK_SECONDS = 0.05  # between two looks whether announcements still arrive
@@ -38,10 +38,11 @@ _log = logging.getLogger(__name__)
 
 
 class End(NamedTuple):
-    """How a WebSocket is closed: code and reason."""
+    """How a WebSocket is closed: code and reason; and if it is not open yet, by which verdict."""
 
     code: int
     reason: str
+    verdict: Verdict = UNAVAILABLE
 
 
 class Stream:
@@ -68,8 +69,15 @@ class Stream:
 
     def end(self, code: int, reason: str) -> None:
         """Have it closed; the first reason stands."""
+        self._end(End(code, reason))
+
+    def end_by(self, verdict: Verdict) -> None:
+        """The same, because its key opens it no more."""
+        self._end(End(DEAD, verdict.code, verdict))
+
+    def _end(self, how: End) -> None:
         if not self.ended.done():
-            self.ended.set_result(End(code, reason))
+            self.ended.set_result(how)
 
 
 class Streams:
@@ -246,7 +254,7 @@ class Streams:
             switched = await self._markets.of(streams[0].record.tenant_id)
         except UnknownTenant:
             for stream in streams:
-                stream.end(DEAD, "key_invalid")
+                stream.end_by(KEY_INVALID)
         except DatabaseAway:
             for stream in streams:
                 self._doubt_on(stream)
@@ -272,6 +280,6 @@ class Streams:
         """As the gate decides a handshake: whatever it accepts, its frames are JSON."""
         verdict = refuse_uncounted(stream.call, record) or ALLOWED
         if record is None or not verdict.is_allowed:
-            stream.end(DEAD, verdict.code)
+            stream.end_by(verdict)
         else:
             stream.record = record

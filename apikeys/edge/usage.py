@@ -53,7 +53,7 @@ class Usage:
         self._written = 0  # batches
         self._batches: Iterator[Batch | None] = iter(())  # what was taken away to be written
         self._batch: Batch | None = None  # the one of them that is being written
-        self._allowed = 0
+        self._allowed = self._overruled = self._told = 0
         self._again: list[Held] = []  # calls that came the short way and are not counted yet
         # No method, since each call passes here. A call like the one before it was let in.
         self.note_again: Callable[[Held], None] = self._again.append
@@ -68,8 +68,12 @@ class Usage:
 
     @property
     def allowed(self) -> int:
-        """How many calls were let in."""
-        return self._allowed + len(self._again)
+        """How many calls were let in, and not refused after all. It only grows.
+
+        Between the two a call is among them, and then it is the next one that is not.
+        """
+        self._told = max(self._told, self._allowed + len(self._again) - self._overruled)
+        return self._told
 
     @property
     def waiting(self) -> int:
@@ -105,8 +109,9 @@ class Usage:
         """A call that was noted as let in was refused after all: it is that instead.
 
         counted_at: what `note` gave, as this does. It is taken back from the minute in which it was
-        counted. Of the sums, which only grow, it is in both.
+        counted.
         """
+        self._overruled += 1
         noted_at = self.note(call, record, verdict)
         if counted_at is not None and (tally := self._tally(record.key, counted_at)) is not None:
             tally.take_back(counted_at)
