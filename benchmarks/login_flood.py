@@ -47,7 +47,7 @@ class Spell:
 def main() -> None:
     """Every scenario, or the one named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5, help="length of each spell")
     parser.add_argument("--only", default="", help="scenarios whose name contains this")
     given = parser.parse_args()
