@@ -262,34 +262,63 @@ def test_a_handshake_whose_key_dies_before_the_feed_accepts_is_refused_as_any_ot
             with pytest.raises(OSError, match="closed"):
                 await send({"type": "websocket.accept"})
 
-    async def send(message: Any) -> None:
-        sent.append(message)
-
     async def work() -> None:
-        events = iter([{"type": "websocket.connect"}])
-
-        async def receive() -> Any:
-            for event in events:
-                return event
-            return await asyncio.Future()
-
-        scope = {
-            "type": "websocket",
-            "raw_path": b"/cs2/v1/stream",
-            "path": "/cs2/v1/stream",
-            "query_string": f"api_key={secret}".encode(),
-            "headers": [],
-            "client": ("203.0.113.7", 1),
-            "extensions": {"websocket.http.response": {}},
-        }
         async with opened(Guard(slow, gate=gate)):
-            await Guard(slow, gate=gate)(scope, receive, send)
+            await handshake(Guard(slow, gate=gate), secret, sent)
 
     run(work)
     assert [message["type"].rpartition(".")[2] for message in sent] == ["start", "body"]
     assert (sent[0]["status"], json.loads(sent[1]["body"])["code"]) == expected
     assert found == ["websocket.disconnect"]
     assert calls_of(key) == {outcome: 1}
+
+
+def test_a_handshake_that_is_under_way_when_the_process_ends_is_refused_too(
+    acme: Tenant, make_key: MakeKey
+) -> None:
+    """503: somebody else may open it. And nothing is opened anew by that."""
+    _, secret = make_key(acme)
+    gate = Gate()
+    sent: list[Any] = []
+
+    async def never(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    async def work() -> None:
+        await gate.warm_up()
+        opening = asyncio.ensure_future(handshake(Guard(never, gate=gate), secret, sent))
+        while not len(gate.streams):
+            await asyncio.sleep(0.001)
+        await gate.close()
+        await opening
+
+    run(work)
+    assert sent[0]["status"] == 503 and gate._parts is None
+
+
+async def handshake(guard: Guard, secret: str, sent: list[Any]) -> None:
+    """Of a client that stays. sent: what the server is given."""
+    events = iter([{"type": "websocket.connect"}])
+
+    async def receive() -> Any:
+        for event in events:
+            return event
+        return await asyncio.Future()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "websocket",
+        "raw_path": b"/cs2/v1/stream",
+        "path": "/cs2/v1/stream",
+        "query_string": f"api_key={secret}".encode(),
+        "headers": [],
+        "client": ("203.0.113.7", 1),
+        "extensions": {"websocket.http.response": {}},
+    }
+    await guard(scope, receive, send)
 
 
 def test_door_and_guard_share_one_gate(acme: Tenant, make_key: MakeKey) -> None:

@@ -179,10 +179,11 @@ class Gate:
 
     def refuse_after_all(self, call: Call, decision: Decision, verdict: Verdict) -> Decision:
         """What was let in is refused for a reason beyond the verdict: it is counted as that."""
-        record, usage = decision.record, self._open().usage
+        record, counted_at = decision.record, None
         if record is None:
             raise ValueError("nobody was let in")
-        counted_at = usage.overrule(call, record, verdict, decision.counted_at)
+        if self._parts:  # else it was closed meanwhile, and nothing is written any more
+            counted_at = self._parts.usage.overrule(call, record, verdict, decision.counted_at)
         return decision._replace(verdict=verdict, counted_at=counted_at)
 
     async def is_ready(self) -> bool:
@@ -266,7 +267,7 @@ class Gate:
         headers: tuple[Header, ...] = (),
     ) -> Decision:
         """Every decision passes here, once."""
-        counted_at = (self._parts or self._open()).usage.note(call, record, verdict)
+        counted_at = self._parts.usage.note(call, record, verdict) if self._parts else None
         return Decision(verdict, record, headers, counted_at)
 
     def _complain(self, away: DatabaseAway) -> None:
