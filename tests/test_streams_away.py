@@ -213,6 +213,62 @@ def test_the_places_of_a_process_that_died_are_free_after_a_while(
     run(work)
 
 
+def test_places_are_kept_for_no_longer_when_redis_clock_was_set_back(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the moment in which one runs out lies far ahead."""
+    monkeypatch.setattr(places, "KEPT_SECONDS", 2)
+    tenant, place = uuid.uuid4(), uuid.uuid4()
+
+    async def work() -> None:
+        died, lives = Places(redis_server.url), Places(redis_server.url)
+        assert await died.take(tenant, place, 1)
+        died._taken.clear()  # it does nothing any more
+        key = f"portal:streams:{tenant.hex}"
+        await died._redis.zincrby(key, 3600, place.hex)
+        await died._redis.expire(key, 3600)
+        assert not await lives.take(tenant, uuid.uuid4(), 1)
+        async with asyncio.timeout(20):
+            while not await lives.take(tenant, uuid.uuid4(), 1):
+                await asyncio.sleep(0.05)
+        await lives.close()
+        await died.close()
+
+    run(work)
+
+
+def test_a_place_that_is_given_back_while_all_are_renewed_stays_free(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renewal has to connect first, and so reaches Redis last."""
+    monkeypatch.setattr(places, "RENEWED_SECONDS", 0.2)
+    monkeypatch.setattr(places, "ANSWER_SECONDS", 20)
+    tenant, place = uuid.uuid4(), uuid.uuid4()
+
+    async def work() -> None:
+        asked, other = Places(redis_server.url), Places(redis_server.url)
+        assert await asked.take(tenant, place, 1)
+        pool = asked._redis.connection_pool
+        connection = await pool.get_connection()
+        redis_server.freeze()
+        try:
+            await asyncio.sleep(3 * places.RENEWED_SECONDS)
+            await pool.release(connection)
+            leaving = asyncio.create_task(asked.leave(tenant, place))
+            await asyncio.sleep(0.1)
+        finally:
+            redis_server.thaw()
+        await leaving
+        await asyncio.sleep(places.RENEWED_SECONDS)
+        async with asyncio.timeout(20):
+            while not await other.take(tenant, uuid.uuid4(), 1):
+                await asyncio.sleep(0.05)
+        await other.close()
+        await asked.close()
+
+    run(work)
+
+
 def test_a_handshake_that_was_called_off_holds_no_place(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

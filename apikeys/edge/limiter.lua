@@ -13,6 +13,9 @@
 -- Held for a key: the sum of its uses; the claim of each process, until when it counts; the uses,
 -- earliest first, each with the moment in which it leaves the window. What is claimed counts as
 -- used until the process has said what became of it, or has been silent for too long.
+--
+-- The clock is Redis' own. After it was set back, what is held may lie too far ahead: no use counts
+-- for longer than a window from now, and no claim for longer than one that is made now.
 local HEAD, CLAIM, USE, USE_BYTES = '<I4I2', '<c8I4d', '<dI4', 12
 -- Above this limit, uses that leave within so many milliseconds are held as one, with the latest.
 local MANY, GRID = 6000, 10
@@ -20,6 +23,7 @@ local MANY, GRID = 6000, 10
 local process, window, hold, said = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
+local claims_end = now + hold + window
 
 local function leaves(age, limit)
   local moment = now - age / 1000 + window
@@ -40,6 +44,16 @@ local function add(uses, moment, count)
   return uses:sub(1, at - 1) .. struct.pack(USE, moment, count) .. uses:sub(at)
 end
 
+local function no_later(uses, latest)
+  local at, count = #uses - USE_BYTES + 1, 0
+  while at > 0 do
+    local moment, number = struct.unpack(USE, uses, at)
+    if moment <= latest then break end
+    at, count = at - USE_BYTES, count + number
+  end
+  return uses:sub(1, at + USE_BYTES - 1) .. struct.pack(USE, latest, count)
+end
+
 local answers, place = {}, 1
 while place <= #said do
   local id, limit, keep, waiting, wanted, told
@@ -56,7 +70,7 @@ while place <= #said do
       whose, count, counts_until, at = struct.unpack(CLAIM, value, at)
       if whose ~= process and counts_until > now then
         claimed = claimed + count
-        claims[#claims + 1] = struct.pack(CLAIM, whose, count, counts_until)
+        claims[#claims + 1] = struct.pack(CLAIM, whose, count, math.min(counts_until, claims_end))
       end
     end
     while at <= #value do
@@ -65,6 +79,9 @@ while place <= #said do
       used, at = used - count, after
     end
     uses = value:sub(at)
+    if #uses > 0 and struct.unpack(USE, uses, #uses - USE_BYTES + 1) > now + window + GRID then
+      uses = no_later(uses, now + window)
+    end
   end
 
   for _ = 1, told do
@@ -84,7 +101,7 @@ while place <= #said do
   local claim = math.max(0, math.min(wanted, free, math.floor(limit / 10) - claimed - keep))
   free = free - claim
   if keep + claim > 0 then
-    claims[#claims + 1] = struct.pack(CLAIM, process, keep + claim, now + hold + window)
+    claims[#claims + 1] = struct.pack(CLAIM, process, keep + claim, claims_end)
   end
 
   -- Somebody who is refused is let in when enough have left that one more may come.

@@ -25,11 +25,16 @@ COMPLAINT_SECONDS = 10
 
 _TAKE = """
 local now = tonumber(redis.call('TIME')[1])
+local ends = now + tonumber(ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+-- Those that end later are from before the clock was set back.
+for _, place in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ends, '+inf')) do
+    redis.call('ZADD', KEYS[1], ends, place)
+end
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
     return 0
 end
-redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
+redis.call('ZADD', KEYS[1], ends, ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
@@ -104,7 +109,11 @@ class Places:
         while True:
             await asyncio.sleep(RENEWED_SECONDS)
             for tenant_id, places in list(self._taken.items()):
-                await self._ask(_RENEW, tenant_id, KEPT_SECONDS, *[each.hex for each in places])
+                renewed = places.copy()
+                await self._ask(_RENEW, tenant_id, KEPT_SECONDS, *[each.hex for each in renewed])
+                # What is given back meanwhile may have come to Redis first.
+                if left := renewed - places:
+                    await self._ask(_GIVE_BACK, tenant_id, *[each.hex for each in left])
 
     async def _ask(self, script: str, tenant_id: uuid.UUID, *given: str | int) -> Any:
         """What the script answers; None where Redis does not."""
