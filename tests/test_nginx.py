@@ -57,6 +57,17 @@ def test_each_door_and_the_feed_stand_where_they_should(
     assert stage.call("/client/v1/matches", key[1]).headers["content-type"].startswith("text/html")
 
 
+def test_a_path_that_ends_too_early_is_the_machine_doors_and_leads_nowhere(
+    stage: Stage, key: tuple[ApiKey, str]
+) -> None:
+    """nginx by itself would lead it on to the one with a slash, key in the query and all."""
+    for path in ("/v1", "/cs2/v1"):
+        reply = stage.call(path, key[1])
+        assert reply.code == (404, "not_found"), path
+        assert reply.told["request_id"] == reply.headers["x-request-id"]
+        assert stage.call(f"{path}?api_key={key[1]}").code == (401, "key_missing"), path
+
+
 def test_the_feed_is_told_whose_call_it_is_and_never_by_the_caller(
     stage: Stage, acme: Tenant, key: tuple[ApiKey, str]
 ) -> None:
@@ -282,7 +293,7 @@ def test_over_http_pages_lead_to_https_and_calls_are_refused(stage: Stage) -> No
 def test_a_verdict_that_cannot_be_had_is_503_and_never_a_200(
     stage: Stage, key: tuple[ApiKey, str], make_key: MakeKey, acme: Tenant
 ) -> None:
-    """A table that is locked away; then the internal listener, the feed, the machine door."""
+    """A table that is locked away; then what stands behind nginx is down, or frozen."""
     rename_table("apikeys_contract", "apikeys_contract_away")
     try:
         reply = stage.call(MATCHES, key[1], headers=[("Accept", "application/xml")])
@@ -295,6 +306,9 @@ def test_a_verdict_that_cannot_be_had_is_503_and_never_a_200(
         with stage.without(name):
             reply = stage.call(path, key[1])
         assert_unavailable(reply)
+    for name, path in [("internal", MATCHES), ("portal", "/v1/whoami")]:
+        with stage.frozen(name):
+            assert_unavailable(stage.call(path, key[1]))
 
 
 def test_no_key_is_in_any_log_whatever_goes_wrong(stage: Stage, key: tuple[ApiKey, str]) -> None:

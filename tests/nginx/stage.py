@@ -195,6 +195,16 @@ class Stage:
         finally:
             self.start_server(name, SERVERS[name])
 
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """One of SERVERS takes connections, and answers nobody, while the block runs."""
+        group = self.running[name].pid
+        os.killpg(group, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(group, signal.SIGCONT)
+
     def _start(self, name: str, command: list[str], **settings: str) -> None:
         environment = os.environ | {"PORTAL_HOME": str(self.folder)} | settings
         with (self.folder / f"{name}.log").open("ab") as log:
