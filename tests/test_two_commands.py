@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -20,6 +20,7 @@ import pytest
 from portal.embedded_postgres import Server, embedded_postgres, running_server
 from portal.launch.environment import ROOT, Address
 from portal.launch.home import Home
+from portal.launch.worker import Worker
 from tests.browser.live import free_port
 
 START_SECONDS = 120  # a bound, not an expectation: a cold start takes a few seconds
@@ -67,10 +68,10 @@ class Machine:
                 process.kill()
                 process.wait()
 
-    def processes(self) -> list[str]:
-        """The command lines of all that works for this PORTAL_HOME."""
+    def processes(self) -> dict[int, str]:
+        """The command lines of all that works for this PORTAL_HOME, by their ids."""
         mark = os.fsencode(self.home)
-        found = []
+        found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 command = (folder / "cmdline").read_bytes()
@@ -78,8 +79,16 @@ class Machine:
             except OSError:  # it ended, or is not ours to look at
                 continue
             if command and mark in about:
-                found.append(command.replace(b"\0", b" ").decode())
+                found[int(folder.name)] = command.replace(b"\0", b" ").decode()
         return found
+
+    def workers(self) -> set[int]:
+        """Those that have come to work, as Postgres knows them; none while it recovers."""
+        url = self.server().url("portal_owner")
+        with suppress(psycopg.OperationalError), psycopg.connect(url) as connection:
+            found = connection.execute("SELECT id FROM procrastinate_workers")
+            return {row[0] for row in found}
+        return set()
 
     def server(self) -> Server:
         """The Postgres that bin/run runs."""
@@ -148,7 +157,7 @@ def test_while_it_runs_manage_shares_its_database_and_a_second_run_is_refused(
 
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_SECONDS) == 0
-    assert machine.processes() == []
+    assert machine.processes() == {}
 
 
 @pytest.mark.service
@@ -164,7 +173,7 @@ def test_with_an_internal_port_proxies_ask_there_and_nowhere_else(machine: Machi
         assert asked == {machine.port: 404, machine.internal_port: 401}
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_SECONDS) == 0
-    assert machine.processes() == []
+    assert machine.processes() == {}
 
 
 def status_of(url: str) -> int:
@@ -182,20 +191,54 @@ def test_the_next_run_finds_the_data_after_ctrl_c_and_after_kill_9(machine: Mach
         made_at = machine.first_migration()
         process.send_signal(signal.SIGINT)
         assert process.wait(STOP_SECONDS) == 0
-    assert machine.processes() == []
+    assert machine.processes() == {}
 
     with machine.running() as process:
         assert machine.first_migration() == made_at
         process.kill()
         process.wait()
-        until(lambda: machine.processes() == [], STOP_SECONDS)
+        until(lambda: machine.processes() == {}, STOP_SECONDS)
 
     with machine.running():
         assert machine.first_migration() == made_at
         os.kill(
             int((machine.server().data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL
         )
-        until(lambda: machine.processes() == [], STOP_SECONDS)
+        until(lambda: machine.processes() == {}, STOP_SECONDS)
+
+
+@pytest.mark.service
+def test_a_crash_of_postgres_ends_nothing_and_a_worker_that_ends_is_started_again(
+    machine: Machine,
+) -> None:
+    """It ends with code 0 if it meets a Postgres in recovery; here it ends so in any case."""
+    with machine.running() as process:
+        until(lambda: bool(machine.workers()))
+        before = machine.workers()
+        (worker,) = (pid for pid, name in machine.processes().items() if "procrastinate" in name)
+        with psycopg.connect(machine.server().url("portal_app")) as connection:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: process.poll() is not None or bool(machine.workers() - before))
+        assert process.poll() is None
+        assert status_of(f"http://localhost:{machine.port}/healthz") == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_SECONDS) == 0
+    assert machine.processes() == {}
+
+
+@pytest.mark.service
+def test_each_end_of_a_worker_that_cannot_even_start_is_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its settings are unsafe; bin/run waits a moment between two tries."""
+    waits: list[float] = []
+    with Worker({}) as worker:
+        for tries in range(1, 3):
+            until(lambda: worker.restart_if_ended(waits.append))
+            said = capsys.readouterr().err
+            assert said == "The worker ended by itself (code 1). It is started again.\n"
+            assert len(waits) == tries and min(waits) > 0
 
 
 @pytest.mark.service
@@ -206,7 +249,7 @@ def test_manage_alone_starts_postgres_and_prints_the_commands_output_only(
     done = machine.call("manage", "shell", "--verbosity=0", "--command", said_and_left)
 
     assert (done.returncode, done.stdout) == (3, "only this\n"), done.stderr
-    assert machine.processes() == []
+    assert machine.processes() == {}
 
 
 @pytest.mark.service
@@ -219,7 +262,7 @@ def test_a_port_in_use_is_said_in_one_sentence_and_nothing_is_left(machine: Mach
         f"bin/run: Port {machine.port} on 127.0.0.1 is in use. "
         f"Another one: PORT={machine.port + 1} bin/run\n"
     )
-    assert machine.processes() == []
+    assert machine.processes() == {}
 
 
 @pytest.mark.service

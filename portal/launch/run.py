@@ -27,6 +27,7 @@ from portal.launch.environment import (
 )
 from portal.launch.home import Holder, Home, LaunchError, Secrets
 from portal.launch.terminal import say
+from portal.launch.worker import Worker
 from portal.lib.processes import Pause, Signals, Stopped, start, stop, wait
 
 MARKET_TYPES = ROOT / "markets" / "data" / "market_types.json"
@@ -50,7 +51,7 @@ these variables change what it does:
 
 
 def main(caller: Path, arguments: list[str]) -> int:
-    """Runs until it is stopped (0) or one of its processes dies (LaunchError)."""
+    """Runs until it is stopped (0) or one of its processes but the worker dies (LaunchError)."""
     if arguments:
         if set(arguments) <= {"-h", "--help"}:
             sys.stdout.write(USAGE)
@@ -85,7 +86,7 @@ def _run(home: Home, address: Address, internal: Address | None, pause: Pause) -
         with (
             _granian(PORTAL, address, environment) as granian,
             _internal(internal, environment) as listener,
-            _worker(environment) as worker,
+            Worker(environment) as worker,
         ):
             _await_health(address, granian, pause)
             if internal and listener:
@@ -94,8 +95,8 @@ def _run(home: Home, address: Address, internal: Address | None, pause: Pause) -
             home.announce(replace(holder, ready=True))
             _summarize(home, base_url, internal, server, links)
             try:
-                ours = {"server": granian, "internal listener": listener, "worker": worker}
-                _watch(ours, server, home, pause)
+                ours = {"server": granian, "internal listener": listener}
+                _watch(ours, worker, server, home, pause)
             finally:
                 home.announce(holder)
 
@@ -222,18 +223,6 @@ def _internal(
         yield listener
 
 
-@contextmanager
-def _worker(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """What sends queued mails and clears up. Jobs lie in Postgres: nothing is lost when it ends."""
-    command = manage_command(sys.executable, ["procrastinate", "worker"])
-    # Asked politely, it would wait for the Postgres that ends at the same moment.
-    worker = start(command, env=environment, cwd=ROOT, farewell=signal.SIGKILL)
-    try:
-        yield worker
-    finally:
-        stop(worker, (signal.SIGTERM, OPEN_CONNECTIONS_SECONDS))
-
-
 def _await_health(address: Address, granian: subprocess.Popen[bytes], pause: Pause) -> None:
     deadline = time.monotonic() + SERVER_START_SECONDS
     while not _is_healthy(address):
@@ -279,11 +268,12 @@ def _summarize(
 
 def _watch(
     ours: Mapping[str, subprocess.Popen[bytes] | None],
+    worker: Worker,
     server: Server | None,
     home: Home,
     pause: Pause,
 ) -> None:
-    """Returns never: what it waits for is a signal, or the end of a child."""
+    """Returns never: what it waits for is a signal, or the end of a child but for the worker."""
     postgres = server.process if server else None
     while True:
         for name, child in ours.items():
@@ -294,4 +284,6 @@ def _watch(
             raise LaunchError(
                 f"Postgres ended by itself (code {postgres.returncode}); its log is {log}."
             )
-        pause(60)  # a child's end cuts it short
+        # Last: where others have ended it has nothing to come back to.
+        if not worker.restart_if_ended(pause):
+            pause(60)  # a child's end cuts it short
