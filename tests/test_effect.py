@@ -176,7 +176,6 @@ def test_the_canary_measures_and_opens_nothing(acme: Tenant) -> None:
         assert not ApiKey.objects.filter(pk=canary.pk).exists()
 
     with_doors(2, lambda: aside(fly))
-    assert measure_propagation() is None, "nobody is there"
 
 
 def test_a_canary_that_is_late_is_recorded_as_late(

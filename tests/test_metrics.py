@@ -20,7 +20,7 @@ from apikeys.edge.internal import Internal
 from apikeys.edge.latency import MEASURED
 from apikeys.edge.metrics import answer_metrics, render
 from apikeys.edge.settings import edge_settings
-from apikeys.models import Acknowledgement, DoorProcess, PropagationRun
+from apikeys.models import Acknowledgement, DoorProcess
 from apikeys.upkeep import measure_propagation
 from examples.feed.feed import Feed
 from portal.lib import clock
@@ -275,24 +275,6 @@ def test_propagation_is_told(acme: Tenant) -> None:
         assert 0 < total(found, "portal_canary_seconds") < 3
         assert 0 <= total(found, "portal_canary_age_seconds") < 20
         assert 0 < total(found, "portal_change_seconds") < 20
-
-    run(work)
-
-
-def test_a_canary_that_nobody_remembers_has_no_seconds(acme: Tenant) -> None:
-    """Those of an earlier one say nothing any more."""
-    long_ago = clock.now() - timedelta(hours=1)
-    PropagationRun.objects.create(at=long_ago, processes=2, reached=2, seconds=0.1)
-
-    async def work() -> None:
-        gate = Gate()
-        await aside(measure_propagation)
-        found = await scrape(gate)
-        nothing = frozenset[tuple[str, str]]()
-        assert found["portal_canary_processes", nothing] == 0
-        assert ("portal_canary_seconds", nothing) not in found
-        assert 0 <= total(found, "portal_canary_age_seconds") < 20
-        await gate.close()
 
     run(work)
 

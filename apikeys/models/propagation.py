@@ -75,7 +75,9 @@ class Canary(models.Model):
 
 
 class PropagationRun(models.Model):
-    """What the canary showed. seconds: until the last process had heard, None if not all did."""
+    """What the canary showed. processes: those that remember keys. seconds: until the last of them
+    had heard, None if not all did or there is none.
+    """
 
     at = models.DateTimeField(db_index=True)
     processes = models.PositiveIntegerField()
