@@ -4,9 +4,10 @@ from django.db import connection
 from django.db.models import F
 
 from apikeys.edge.held import Held
+from apikeys.edge.openapi import ROUTE as OPENAPI
 from apikeys.edge.rows import LOOKUP, parse_row
 from apikeys.models import ApiKey
-from apikeys.refusals import Verdict
+from apikeys.refusals import ALLOWED, Verdict, method_not_allowed
 from apikeys.verdict import Call, judge
 from portal.lib.address import Address
 
@@ -21,6 +22,8 @@ def try_call(
 
     Nothing is counted: neither against the limit, which it leaves out, nor as a use.
     """
+    if is_open(path) and not wants_stream:
+        return ALLOWED if method in OPENAPI.methods else method_not_allowed(OPENAPI)
     call = Call(
         keys=[_STAND_IN],
         address=address,
@@ -29,6 +32,11 @@ def try_call(
         wants_stream=wants_stream,
     )
     return judge(call, record_of(key))
+
+
+def is_open(path: str) -> bool:
+    """Whether the machine door answers it to everybody, before it looks at any key."""
+    return path == OPENAPI.template
 
 
 def record_of(key: ApiKey) -> Held | None:

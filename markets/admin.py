@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.origin import Origin
 from accounts.staff import Act, ActRefused, StaffAdmin
 from markets.forms import GroupForm, MarketTypeForm, SportForm
-from markets.models import Group, MarketType, Sport
+from markets.models import Catalogue, Group, MarketType, Sport
 from markets.services import catalogue as services
 from markets.state import tenants_with
 
@@ -32,7 +32,9 @@ def _retire(request: HttpRequest, market_type: MarketType) -> Any:
         services.retire_type(type_id=market_type.pk, **_by(request))
     except services.IsRetired:
         raise ActRefused(_("It was taken out meanwhile.")) from None
-    return _("Taken out: it is off for everybody, and its code is never used again.")
+    # To the page that can say in how many processes of the machine door it is in effect.
+    url = reverse("admin:markets_markettype_change", args=[market_type.pk])
+    return redirect(f"{url}?taken_out=1")
 
 
 class _StateFilter(admin.SimpleListFilter):
@@ -74,6 +76,7 @@ class MarketTypeAdmin(_CatalogueAdmin):
     """Market types. A new one is told to owners and traders; taking one out is an act."""
 
     form = MarketTypeForm
+    change_form_template = "markets/staff_type.html"
     fixed = ["code"]
     add_label = _("Add market type")
     list_display = ["code", "name_en", "name_ru", "group", "settlement", "sort_order", "state"]
@@ -94,6 +97,15 @@ class MarketTypeAdmin(_CatalogueAdmin):
     def state(self, market_type: MarketType) -> str:
         """In words."""
         return str(_("taken out") if market_type.is_retired else _("in the catalogue"))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """After it was taken out with the version that this gave the catalogue, or a later one."""
+        obj = kwargs.get("obj")
+        if obj and obj.is_retired and "taken_out" in request.GET:
+            context["taken_out"] = Catalogue.objects.get().version
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """What was taken out is only looked at."""

@@ -8,6 +8,7 @@ from accounts.models import Tenant, User
 from accounts.origin import COMMAND_LINE
 from apikeys import propagation
 from apikeys.models import DoorProcess
+from markets.models import MarketType
 from markets.services.choices import set_default
 from tests.conftest import MakeKey, signed_in
 from tests.effect import a_process, aside, nobody_can_ask, with_doors
@@ -152,3 +153,32 @@ def test_staff_are_told_how_far_a_contract_has_come(acme: Tenant, sam: User) -> 
         assert "In effect on every process after 0." in text(answer)
 
     with_doors(1, lambda: aside(act))
+
+
+def taken_out(sam: User, code: str) -> str:
+    """What the panel says after the act."""
+    path = f"/staff/markets/markettype/{MarketType.objects.get(code=code).pk}/retire"
+    client = signed_in(sam, has_second_factor=True)
+    return text(client.post(path, {"confirmed": "1"}, follow=True))
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_staff_are_told_how_far_it_has_come_that_a_type_is_taken_out(
+    acme: Tenant, sam: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what nobody has acknowledged nothing is promised."""
+
+    def act() -> None:
+        page = taken_out(sam, "ace")
+        assert "Taken out: its code is never used again. In effect on every process after" in page
+
+    with_doors(1, lambda: aside(act))
+    monkeypatch.setattr(propagation, "WAIT_SECONDS", 0.05)
+    a_process()
+    page = taken_out(sam, "awp_kill")
+    assert "Not yet everywhere: in effect in 0 of 1 processes. Look again" in page
+    assert "off for everybody" not in page
+    with nobody_can_ask():
+        page = taken_out(sam, "bomb_plant")
+    assert "It could not be asked in how many processes this is in effect." in page
+    assert "off for everybody" not in page

@@ -146,7 +146,8 @@ def test_staff_take_a_type_out_for_good(acme: Tenant, tina: User, panel: Client)
     assert "Take “ace” out for good" in asked.text and "on for 1 of 1" in asked.text
     assert disabled(acme) == (1, [])
     answer = panel.post(f"{path}/retire", asked.fields, follow=True)
-    assert "it is off for everybody, and its code is never used again" in text(answer)
+    assert "Taken out: its code is never used again." in text(answer)
+    assert "Taken out" not in text(panel.get(f"{path}/change/"))
     assert disabled(acme) == (1, ["ace"])
     for state, found in (("retired", True), ("live", False)):
         listed = panel.get(f"/staff/markets/markettype/?state={state}")

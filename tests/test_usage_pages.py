@@ -172,6 +172,9 @@ def pages_of(key: ApiKey, user: User) -> list[str]:
     return [text(client.get(path)) for path in ("/client/", f"/client/api-access/{key.pk}")]
 
 
+OPENAPI = "/v1/openapi.json"
+
+
 def trial(key: ApiKey, user: User, **asked: str) -> str:
     """What the page says about such a call."""
     form = {"address": "203.0.113.7", "method": "GET", "route": "/v1/whoami", **asked}
@@ -198,6 +201,11 @@ def trial(key: ApiKey, user: User, **asked: str) -> str:
         ({"route": "v1/whoami"}, "A route begins with a slash."),
         ({"method": "BREW"}, "Select a valid choice."),
         ({"route": "/тест\x01"}, "404 not_found"),
+        ({"route": OPENAPI, "address": "192.0.2.1"}, f"It would pass GET {OPENAPI} from 192.0.2.1"),
+        ({"route": OPENAPI}, "Allowed This path is open to everybody: it needs no key."),
+        ({"route": OPENAPI, "method": "HEAD"}, "Allowed This path is open to everybody"),
+        ({"route": OPENAPI, "method": "POST", "address": "192.0.2.1"}, "405 method_not_allowed"),
+        ({"route": OPENAPI, "method": "WS"}, "404 not_found"),
     ],
 )
 def test_a_test_says_what_the_door_would(
@@ -223,6 +231,7 @@ def test_a_test_looks_at_the_key_as_it_is_now_and_counts_nothing(
     key.refresh_from_db()
     revoke_key(tenant=acme, key_id=key.pk, version=key.version, actor=dave, origin=COMMAND_LINE)
     assert "403 key_revoked This API key was revoked." in trial(key, dave)
+    assert "it needs no key" in trial(key, dave, route=OPENAPI)
 
 
 def test_a_test_is_for_those_who_see_the_key(

@@ -9,7 +9,7 @@ from accounts.access import PortalRequest
 from accounts.origin import Origin
 from apikeys.forms import TrialForm
 from apikeys.models import ApiKey, Contract
-from apikeys.trial import try_call
+from apikeys.trial import is_open, try_call
 from portal.lib.http import answers
 
 
@@ -24,5 +24,6 @@ def key_test(request: PortalRequest, key_id: uuid.UUID) -> HttpResponse:
             "contract": get_object_or_404(Contract, tenant=request.tenant),
             "call": form.cleaned_data,
             "verdict": try_call(key, **form.call),
+            "is_open": is_open(form.call["path"]),
         }
     return render(request, "apikeys/key_test.html", context)
