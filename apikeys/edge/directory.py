@@ -25,7 +25,9 @@ MOST_FLOORS = 100_000  # rows changed since the hand last went round; about 30 M
 MOST_COMBINATIONS = 100_000  # of scopes and sports; about 30 MB
 KEY_BYTES = 400  # for so many times the number of keys there is room; most take about 250
 LEAST_BYTES = 2**20  # there is room for, however few keys may be held
-READY_SHARE = 8  # one key in so many is held ready as a record, at 350 bytes more
+# One key in so many is held ready as a record, at 350 bytes more; and those have as many networks
+# at most, each of which takes about as much.
+READY_SHARE = 8
 SECOND_CHANCES = 8  # entries that the hand passes over for one that it lets go
 SWEPT_AT_ONCE = 1_000  # entries; takes a millisecond
 
@@ -54,7 +56,7 @@ class Directory:
         self._unknown: dict[bytes, tuple[int, float]] = {}  # moment of the read, until when
         self._ready: dict[bytes, Held] = {}
         self._ready_order: deque[bytes] = deque()
-        self._ready_weight = 0
+        self._ready_networks = 0
         self._proved_at = self._believed_until = float("-inf")
         self._moment = 0
         self._epoch = 0  # the first moment whose reads are believed
@@ -240,14 +242,15 @@ class Directory:
 
     def _make_ready(self, sha: bytes, record: Held) -> None:
         if earlier := self._ready.get(sha):
-            self._ready_weight -= _weight(earlier)
+            self._ready_networks -= len(earlier.networks)
         else:
             self._ready_order.append(sha)
         record.moment = self._moment
         self._ready[sha] = record
-        self._ready_weight += _weight(record)
-        while self._ready_weight > self._most_keys // READY_SHARE:
-            self._ready_weight -= _weight(self._ready.pop(self._ready_order.popleft()))
+        self._ready_networks += len(record.networks)
+        most = self._most_keys // READY_SHARE
+        while len(self._ready_order) > most or self._ready_networks > most:
+            self._ready_networks -= len(self._ready.pop(self._ready_order.popleft()).networks)
 
     def _still_holds(self, sha: bytes, ready: Held) -> bool:
         """Whether what was announced since its last check concerned others."""
@@ -303,8 +306,3 @@ class Directory:
         return is_same and (
             key_version > row.own.key_version or secret_version > row.own.secret_version
         )
-
-
-def _weight(record: Held) -> int:
-    """In records without an allowlist: each of its networks takes as much as one."""
-    return 1 + len(record.networks)
